@@ -1,0 +1,1 @@
+"""The consumer: from Kafka to Cassandra, newest login per user and service."""

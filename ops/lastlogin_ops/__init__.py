@@ -1,0 +1,1 @@
+"""The operator side: the `lastlogin` command."""

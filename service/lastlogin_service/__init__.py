@@ -1,0 +1,1 @@
+"""What both services are made of: settings, logs, signals, Kafka and Cassandra client options."""
