@@ -66,8 +66,8 @@ def insert_cql(mapping: TableMapping, service: str) -> str:
     if columns.address is not None:
         names.append(columns.address)
     return (
-        f"INSERT INTO {mapping.qualified_table} ({', '.join(map(quoted, names))}) "
-        f"VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"  # noqa: S608 - identifiers are quoted
+        f"INSERT INTO {mapping.qualified_table} ({', '.join(map(quoted, names))}) "  # noqa: S608 - identifiers are quoted
+        f"VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
     )
 
 
