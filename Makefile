@@ -1,0 +1,76 @@
+# The whole developer interface. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+SOURCES := schemas service producer consumer ops deploy/local tests
+SETUP := @deploy/local/setup
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r t d; do printf '  make %-14s %s\n' "$$t" "$$d"; done
+
+.PHONY: setup
+setup: ## install what is missing (it says what before it does)
+	$(SETUP)
+
+.PHONY: demo
+demo: ## real Dovecot, Kafka and Cassandra: log in, deliver, show the row (DEMO_KEEP=1 leaves it all running)
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack.demo
+
+.PHONY: test
+test: ## every test, against real servers that it starts and stops
+	$(SETUP)
+	@exec $(BIN)/python -m pytest
+
+.PHONY: test-unit
+test-unit: ## the tests that need no server, with coverage of the pure modules
+	$(SETUP)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests/unit
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=100 --include='*/lastlogin_schemas/*,*/dictproto/*,*/events.py,*/decode.py,*/compact.py,*/offsets.py'
+
+.PHONY: lint
+lint: ## formatting, style, types, import contracts, docstrings
+	$(SETUP)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate $(SOURCES)
+
+.PHONY: fmt
+fmt: ## format the code and mend what can be mended
+	$(SETUP)
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+.PHONY: stack-up
+stack-up: ## start Kafka, Cassandra, both services and Dovecot
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack up
+
+.PHONY: stack-status
+stack-status: ## what of the stack is running
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack status
+
+.PHONY: stack-down
+stack-down: ## stop the stack, keep its data
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack down
+
+.PHONY: lock
+lock: ## resolve the dependencies anew, with hashes
+	$(SETUP)
+	@for extra in producer consumer ops dev; do $(UV_COMPILE) pyproject.toml --extra $$extra --output-file requirements/$$extra.txt; done
+
+.PHONY: clean
+clean: ## remove everything that the commands above made in this directory
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m lastlogin_stack down; fi
+	rm -rf .venv .cache .stack dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
