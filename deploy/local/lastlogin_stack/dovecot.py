@@ -1,0 +1,213 @@
+"""Dovecot 2.3 from the distribution, with a configuration and a directory of its own."""
+
+import imaplib
+import os
+import poplib
+import pwd
+import smtplib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lastlogin_stack.errors import StackError
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, LOOPBACK, Layout, make_open_directory
+from lastlogin_stack.server import PROBE_TIMEOUT_S, Server, find_program
+
+
+# Owns the mail when Dovecot runs as root. A plain number is enough, no such user has to exist.
+MAIL_UID = 5000
+# Where webmail's own host would connect from: its logins are told apart by their source address.
+WEBMAIL_ADDRESS = "127.0.0.31"
+
+
+@dataclass(frozen=True, slots=True)
+class MailUser:
+    """One line of the users file; the password is the user name, `key` the user's own last_login_key if any."""
+
+    name: str
+    key: str | None = None
+
+
+def _manual_users() -> tuple[MailUser, ...]:
+    """Return test1 to test9; test4 to test6 keep the client's address, as in the manual's examples 9.4."""
+    return tuple(MailUser(f"test{n}", "last-login/%s/%u/%r" if n in {4, 5, 6} else None) for n in range(1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class DovecotOptions:
+    """What tests vary in Dovecot's configuration; the defaults are the manual's."""
+
+    users: tuple[MailUser, ...] = field(default_factory=_manual_users)
+    key: str = "last-login/%s/%u"
+    precision: str = "ms"
+    # None: no rule for webmail. A user's own key wins over this one.
+    webmail_key: str | None = "last-login/webmail/%u/%r"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom Dovecot runs as (None: root, who switches to Dovecot's own users), and the owner of the mail."""
+
+    name: str | None
+    uid: int
+    gid: int
+
+
+def current_account() -> Account:
+    """Return the account of this process. Raises `StackError` for a uid without a name, which Dovecot refuses."""
+    uid = os.geteuid()
+    if uid == 0:
+        return Account(None, MAIL_UID, MAIL_UID)
+    try:
+        return Account(pwd.getpwuid(uid).pw_name, uid, os.getegid())
+    except KeyError:
+        raise StackError(f"dovecot: uid {uid} has no entry in /etc/passwd, which Dovecot needs") from None
+
+
+def render_users(options: DovecotOptions) -> str:
+    """Return the users file (passwd-file). All the colons are needed: with fewer a user has no userdb entry."""
+    return "".join(
+        f"{user.name}:{{PLAIN}}{user.name}::::::{f'userdb_last_login_key={user.key}' if user.key else ''}\n"
+        for user in options.users
+    )
+
+
+def render_configuration(layout: Layout, options: DovecotOptions, account: Account) -> str:
+    """Return dovecot.conf in the syntax of 2.3, complete: nothing of the system's configuration is read."""
+    home = layout.server_directory("dovecot")
+    # User names with a slash, a blank or other alphabets are no directory names, their hashes are.
+    lines = f"""\
+base_dir = {home}/run
+state_dir = {home}/state
+log_path = {layout.log_file("dovecot")}
+protocols = imap pop3 lmtp
+ssl = no
+disable_plaintext_auth = no
+# Empty allows every character in a user name.
+auth_username_chars =
+mail_location = maildir:{home}/mail/%{{sha1:user}}
+mail_uid = {account.uid}
+mail_gid = {account.gid}
+first_valid_uid = 1
+first_valid_gid = 1
+passdb {{
+  driver = passwd-file
+  args = {home}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {home}/users
+}}
+plugin {{
+  last_login_dict = proxy:{layout.dict_socket}:statsdb
+  last_login_key = {options.key}
+  last_login_precision = {options.precision}
+}}
+"""
+    for protocol in ("imap", "pop3", "lmtp"):
+        lines += f"protocol {protocol} {{\n  mail_plugins = $mail_plugins last_login\n}}\n"
+    chroot = "" if account.name is None else "  chroot =\n"
+    for protocol, port in (("imap", layout.imap_port), ("pop3", layout.pop3_port)):
+        lines += f"""\
+service {protocol}-login {{
+{chroot}\
+  inet_listener {protocol} {{
+    address = {LOOPBACK}
+    port = {port}
+  }}
+  inet_listener {protocol}s {{
+    port = 0
+  }}
+}}
+"""
+    lines += f"""\
+service lmtp {{
+  inet_listener lmtp {{
+    address = {LOOPBACK}
+    port = {layout.lmtp_port}
+  }}
+}}
+"""
+    if account.name is not None:
+        lines += f"""\
+# Only root may switch users, change the root directory, or raise limits.
+default_internal_user = {account.name}
+default_internal_group = {account.gid}
+default_login_user = {account.name}
+default_vsz_limit = 0
+service anvil {{
+  chroot =
+}}
+"""
+    if options.webmail_key is not None:
+        lines += f"""\
+remote {WEBMAIL_ADDRESS} {{
+  plugin {{
+    last_login_key = {options.webmail_key}
+  }}
+}}
+"""
+    return lines
+
+
+class Dovecot(Server):
+    """IMAP, POP3 and LMTP on 127.0.0.1, writing each last login to `layout.dict_socket`.
+
+    As root it switches to Dovecot's own users, who must be able to enter the stack's directory; as an ordinary
+    user everything runs as that user. New options take effect with the next start.
+    """
+
+    name = "dovecot"
+    start_deadline_s = 30.0
+
+    def __init__(self, layout: Layout, options: DovecotOptions | None = None) -> None:
+        super().__init__(layout)
+        self.options = options or DovecotOptions()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The IMAP, POP3 and LMTP ports."""
+        return (self.layout.imap_port, self.layout.pop3_port, self.layout.lmtp_port)
+
+    @property
+    def endpoint(self) -> str:
+        """Where its clients find it."""
+        return (
+            f"{LOOPBACK}: imap {self.layout.imap_port}, pop3 {self.layout.pop3_port}, lmtp {self.layout.lmtp_port}"
+        )
+
+    def prepare(self) -> None:
+        """Write dovecot.conf and the users file; make the mail directory for its owner."""
+        account = current_account()
+        if account.name is None:
+            _check_traversable(self.directory)
+        for name in ("run", "state", "mail"):
+            make_open_directory(self.directory / name)
+        if account.name is None:
+            os.chown(self.directory / "mail", account.uid, account.gid)
+        for name, text in (
+            ("users", render_users(self.options)),
+            ("dovecot.conf", render_configuration(self.layout, self.options, account)),
+        ):
+            path = self.directory / name
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o644)  # read by Dovecot's users; the passwords are the user names
+
+    def command(self) -> list[str]:
+        """Return the master process's command, in the foreground."""
+        return [find_program("dovecot", "/usr/sbin/dovecot"), "-F", "-c", str(self.directory / "dovecot.conf")]
+
+    def probe(self) -> None:
+        """Wait for the greetings of all three protocols."""
+        imaplib.IMAP4(LOOPBACK, self.layout.imap_port, PROBE_TIMEOUT_S).logout()
+        poplib.POP3(LOOPBACK, self.layout.pop3_port, PROBE_TIMEOUT_S).quit()
+        smtplib.LMTP(LOOPBACK, self.layout.lmtp_port, timeout=PROBE_TIMEOUT_S).quit()
+
+
+def _check_traversable(directory: Path) -> None:
+    for path in (directory, *directory.parents):
+        mode = path.stat().st_mode
+        if not mode & 0o001:
+            raise StackError(
+                f"dovecot: its users cannot enter {path} (mode {mode & 0o777:o}); choose a directory that "
+                f"everybody may enter, for example {DIRECTORY_VARIABLE}=/var/tmp/lastlogin-stack"
+            )
