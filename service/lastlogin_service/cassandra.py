@@ -1,0 +1,115 @@
+"""How to reach Cassandra. Only programs that do import this module: a mail backend has no driver."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cassandra import ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.io.libevreactor import LibevConnection
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
+from pydantic import Field, SecretStr
+
+from lastlogin_service.exits import CONFIG, Exit
+from lastlogin_service.settings import Section, matching
+from lastlogin_service.tls import certificate_problems, client_context
+
+
+# Cassandra's own limit for names of keyspaces and tables.
+Identifier = Annotated[
+    str, matching(r"[A-Za-z]\w{0,47}", "must be a name of up to 48 letters, digits and underscores, a letter first")
+]
+Host = Annotated[
+    str, matching(r"[\w.:-]{1,255}", "must be a host name or address without port, which is a key of its own")
+]
+
+_RECONNECT_FIRST_S = 1.0
+# Longer, and a cluster that is back stays unused: the driver's own default is ten minutes.
+_RECONNECT_CAP_S = 30.0
+# A dead connection is noticed after two of these, well inside the request timeout's neighbourhood.
+_HEARTBEAT_S = 10
+_CONNECT_TIMEOUT_S = 5
+
+
+class CassandraSettings(Section):
+    """`[cassandra]`: nodes, encryption, login, and the table."""
+
+    contact_points: list[Host] = Field(min_length=1, max_length=100)
+    port: int = Field(default=9042, ge=1, le=65_535)
+    # None: the data centre of the first contact point that answers.
+    local_dc: Annotated[str, Field(min_length=1)] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    # The name in the nodes' certificates when it is not the address they are reached by.
+    server_hostname: str | None = None
+    consistency: Literal["LOCAL_QUORUM", "QUORUM", "EACH_QUORUM", "LOCAL_ONE", "ONE", "TWO", "THREE", "ALL"] = (
+        "LOCAL_QUORUM"
+    )
+    keyspace: Identifier = "statsdb"
+    table: Identifier = "dovecot_stats"
+    # 5 is Cassandra 4.0 and later, with checksums on the wire; 4 also speaks to 3.11.
+    protocol_version: Literal[4, 5] = 5
+    # Above the server's own write_request_timeout (2 s, 10 s in newer versions): it answers before we give up.
+    request_timeout_s: float = Field(default=12.0, ge=1, le=300)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Half a login, and TLS settings that would silently stay unused."""
+        if self.username is not None and self.password is None:
+            yield "password", "must be given (or password_file), because username is given"
+        if self.password is not None and self.username is None:
+            yield "username", "must be given, because a password is given"
+        if self.tls:
+            yield from certificate_problems(self)
+        else:
+            for key in ("ca_file", "cert_file", "key_file", "server_hostname"):
+                if getattr(self, key) is not None:
+                    yield key, "must not be given, because tls is false"
+
+
+def build_cluster(settings: CassandraSettings) -> Cluster:
+    """Make a cluster that is not connected yet: `connect()` and `shutdown()` are the caller's.
+
+    Raises `cassandra.UnresolvableContactPoints` when no name resolves, and `Exit(78)` for unusable certificates.
+
+    Compression is off: it costs more CPU per request than our rows are worth. Replicas are not shuffled: the
+    first one coordinates, which is what grouping rows by it counts on.
+    """
+    context = None
+    if settings.tls:
+        try:
+            context = client_context(settings)
+        except OSError as error:
+            raise Exit(CONFIG, f"the certificates in [cassandra] cannot be used: {error}") from None
+    login = None
+    if settings.username is not None and settings.password is not None:
+        login = PlainTextAuthProvider(settings.username, settings.password.get_secret_value())
+    nearest = DCAwareRoundRobinPolicy(settings.local_dc) if settings.local_dc else DCAwareRoundRobinPolicy()
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(nearest, shuffle_replicas=False),
+        consistency_level=ConsistencyLevel.name_to_value[settings.consistency],
+        request_timeout=settings.request_timeout_s,
+    )
+    return Cluster(
+        settings.contact_points,
+        port=settings.port,
+        auth_provider=login,
+        ssl_context=context,
+        ssl_options={"server_hostname": settings.server_hostname} if settings.server_hostname else None,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        protocol_version=settings.protocol_version,
+        connection_class=LibevConnection,
+        compression=False,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        control_connection_timeout=_CONNECT_TIMEOUT_S,
+        idle_heartbeat_interval=_HEARTBEAT_S,
+        idle_heartbeat_timeout=_HEARTBEAT_S,
+        reconnection_policy=ExponentialReconnectionPolicy(_RECONNECT_FIRST_S, _RECONNECT_CAP_S, max_attempts=None),
+        application_name="lastlogin",
+        monitor_reporting_enabled=False,
+    )
