@@ -1,6 +1,7 @@
 """The servers' jars from Maven, fetched once and shared by all stacks.
 
-`python -m lastlogin_stack.jars` fetches all of them.
+`python -m lastlogin_stack.jars` fetches all of them. Standard library only: setup asks `--missing` before
+there is an environment.
 """
 
 import fcntl
@@ -50,6 +51,7 @@ KAFKA_JARS = JarSet(
     megabytes=54,
 )
 CASSANDRA_JARS = JarSet("cassandra", "5.0.9", ("org.apache.cassandra:cassandra-all:5.0.9",), megabytes=67)
+_ALL = (KAFKA_JARS, CASSANDRA_JARS)
 
 
 def pom(jars: JarSet) -> str:
@@ -113,9 +115,13 @@ def _copy_dependencies(maven: str, jars: JarSet, part: Path) -> None:
 
 
 def main() -> None:
-    """Fetch the jars of every server; the exit code is that of the first failure."""
+    """Fetch the jars of every server, or with `--missing` only name what would be fetched."""
+    if sys.argv[1:] == ["--missing"]:
+        absent = [jars for jars in _ALL if not (JARS_CACHE / jars.directory_name).is_dir()]
+        print(", ".join(f"{jars.name} {jars.version} (about {jars.megabytes} MB)" for jars in absent))
+        return
     try:
-        for jars in (KAFKA_JARS, CASSANDRA_JARS):
+        for jars in _ALL:
             ensure(jars, lambda line: print(line, flush=True))
     except StackError as error:
         print(f"jars: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ LOOPBACK = "127.0.0.1"
 # sockaddr_un.sun_path has 108 bytes with its closing zero (unix(7)).
 SOCKET_PATH_BYTES = 107
 # The longest UNIX socket that Dovecot 2.3 makes below its base_dir with our protocols.
-_LONGEST_DOVECOT_SOCKET = "dovecot/run/dns-client/login/proxy-notify"
+_LONGEST_DOVECOT_SOCKET = "dovecot/run/token-login/imap-urlauth"
 
 # The path stands unquoted in Dovecot's, Kafka's and Java's syntaxes; each gives a meaning to other characters.
 _SAFE_PATH = re.compile(r"[\w/.@+~=-]+")
