@@ -20,8 +20,13 @@ from lastlogin_service.tls import certificate_problems, client_context
 Identifier = Annotated[
     str, matching(r"[A-Za-z]\w{0,47}", "must be a name of up to 48 letters, digits and underscores, a letter first")
 ]
+# A name, an IPv4 or an IPv6 address.
 Host = Annotated[
-    str, matching(r"[\w.:-]{1,255}", "must be a host name or address without port, which is a key of its own")
+    str,
+    matching(
+        r"[\w.-]{1,255}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+        "must be a host name or address without port, which is a key of its own",
+    ),
 ]
 
 _RECONNECT_FIRST_S = 1.0
@@ -54,7 +59,7 @@ class CassandraSettings(Section):
     keyspace: Identifier = "statsdb"
     table: Identifier = "dovecot_stats"
     # 5 is Cassandra 4.0 and later, with checksums on the wire; 4 also speaks to 3.11.
-    protocol_version: Literal[4, 5] = 5
+    protocol_version: int = Field(default=5, ge=4, le=5)
     # Above the server's own write_request_timeout (2 s, 10 s in newer versions): it answers before we give up.
     request_timeout_s: float = Field(default=12.0, ge=1, le=300)
 

@@ -28,7 +28,10 @@ def _host_and_port(text: str) -> str:
 
 # Kafka's own rule (Topic.validate): it also names directories on the brokers.
 TopicName = Annotated[
-    str, matching(r"[\w.-]{1,249}", "must be a topic name: up to 249 letters, digits, dots, hyphens and underscores")
+    str,
+    matching(
+        r"(?!\.\.?$)[\w.-]{1,249}", "must be a topic name: up to 249 letters, digits, dots, hyphens and underscores"
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lastlogin_service.rendering import SECRET, toml_value
-from lastlogin_service.shape import Location, allowed, bare, is_secret, keys, type_at, variable
+from lastlogin_service.shape import Location, allowed, bare, is_secret, keys, section_of, type_at, variable
 
 
 # pydantic's error type for what `Section.problems` finds.
@@ -21,8 +21,10 @@ _MAX_VALUE_CHARACTERS = 80
 
 # Kubernetes gives each container the addresses of the services around it, named after those services: for one
 # that is called lastlogin-consumer this is LASTLOGIN_CONSUMER_PORT=tcp://... and the like.
-_SERVICE_LINK = re.compile(r"(\w+_)?SERVICE_(HOST|PORT(_\w+)?)|(\w+_)?PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)(://.*)?|[0-9a-fA-F.:]+")
+_SERVICE_LINK = re.compile(
+    r"(\w+_)?(SERVICE_HOST=[0-9a-fA-F.:]+|SERVICE_PORT(_\w+)?=\d+"
+    r"|PORT=(tcp|udp|sctp)://.*|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,9 @@ def shown(cls: type[BaseModel], location: Location, value: Any) -> str:
     """Value as people may see it."""
     if is_secret(cls, location):
         return toml_value(SECRET)
+    if section_of(type_at(cls, location)) is not None:
+        # Misplaced tables and broken JSON may have secrets inside.
+        return {str: '"..."', list: "[...]", dict: "{...}"}.get(type(value), toml_value(value))
     text = toml_value(value)
     return text if len(text) <= _MAX_VALUE_CHARACTERS else text[: _MAX_VALUE_CHARACTERS - 3] + "..."
 
@@ -92,7 +97,7 @@ def unknown_variables(
         location = tuple(name[len(prefix) :].lower().split("__"))
         if type_at(cls, location) is not None or name.upper().startswith(tuple(foreign)):
             continue
-        if _SERVICE_LINK.fullmatch(name[len(prefix) :]) and _SERVICE_LINK_VALUE.fullmatch(value):
+        if _SERVICE_LINK.fullmatch(f"{name[len(prefix) :]}={value}"):
             continue
         # Without the prefix, which would make all of them alike.
         close = get_close_matches("__".join(location), ["__".join(key) for key in keys(cls)], n=1)

@@ -1,0 +1,131 @@
+"""Cassandra's settings and what they become."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cassandra import ConsistencyLevel, UnresolvableContactPoints
+from cassandra.cluster import Cluster
+from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from pydantic_settings import SettingsConfigDict
+from tests.support.certificates import make_certificate
+
+from lastlogin_service.cassandra import CassandraSettings, build_cluster
+from lastlogin_service.exits import Exit
+from lastlogin_service.settings import Settings, load
+
+
+class Program(Settings):
+    """A program that talks to Cassandra."""
+
+    model_config = SettingsConfigDict(env_prefix="P_")
+
+    cassandra: CassandraSettings
+
+
+def cassandra(**keys: object) -> CassandraSettings:
+    """Settings with these keys, as the environment gives them."""
+    environ = {f"P_CASSANDRA__{key.upper()}": str(value) for key, value in keys.items()}
+    return load(Program, None, {"P_CASSANDRA__CONTACT_POINTS": "127.0.0.1"} | environ).cassandra
+
+
+def problems(**keys: object) -> list[str]:
+    """Problems of these keys, without their origins."""
+    with pytest.raises(Exit) as caught:
+        cassandra(**keys)
+    return [line.split(": ", 1)[1] for line in caught.value.message.splitlines()]
+
+
+@contextmanager
+def cluster(settings: CassandraSettings) -> Iterator[Cluster]:
+    """Build a cluster, and shut it down."""
+    built = build_cluster(settings)
+    try:
+        yield built
+    finally:
+        built.shutdown()
+
+
+def test_defaults() -> None:
+    """What the promises rest on is set, whatever the driver's defaults are."""
+    with cluster(cassandra(contact_points="127.0.0.1,127.0.0.2", local_dc="dc1")) as built:
+        profile = built.profile_manager.default
+        assert isinstance(profile.load_balancing_policy, TokenAwarePolicy)
+        assert not profile.load_balancing_policy.shuffle_replicas
+        assert isinstance(profile.load_balancing_policy._child_policy, DCAwareRoundRobinPolicy)
+        assert profile.load_balancing_policy._child_policy.local_dc == "dc1"
+        assert profile.consistency_level == ConsistencyLevel.LOCAL_QUORUM
+        assert profile.request_timeout == 12.0
+        assert built.compression is False
+        assert built.protocol_version == 5
+        assert built.auth_provider is None
+        assert built.ssl_context is None
+        assert [point.address for point in built.endpoints_resolved] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_login_and_tls(tmp_path: Path) -> None:
+    """Name, password and certificates reach the driver, and the nodes' certificates are checked."""
+    certificate = make_certificate(tmp_path)
+    settings = cassandra(
+        username="u",
+        password="p",
+        tls=True,
+        ca_file=certificate.file,
+        cert_file=certificate.file,
+        key_file=certificate.key_file,
+        server_hostname="node.example.org",
+        consistency="EACH_QUORUM",
+        protocol_version=4,
+    )
+    with cluster(settings) as built:
+        assert (built.auth_provider.username, built.auth_provider.password) == ("u", "p")
+        assert built.ssl_context.verify_mode == ssl.CERT_REQUIRED
+        assert built.ssl_context.check_hostname
+        assert built.ssl_options == {"server_hostname": "node.example.org"}
+        assert built.profile_manager.default.consistency_level == ConsistencyLevel.EACH_QUORUM
+        assert built.protocol_version == 4
+
+
+def test_half_a_login() -> None:
+    """A name without password and a password without name are refused."""
+    assert problems(username="u") == [
+        "cassandra.password: not given - must be given (or password_file), because username is given"
+    ]
+    assert problems(password="p") == ["cassandra.username: not given - must be given, because a password is given"]
+
+
+def test_unused_tls() -> None:
+    """Certificates that would stay unused are refused."""
+    assert problems(ca_file="/ca.pem", server_hostname="n") == [
+        'cassandra.ca_file: "/ca.pem" - must not be given, because tls is false',
+        'cassandra.server_hostname: "n" - must not be given, because tls is false',
+    ]
+
+
+def test_names() -> None:
+    """Hosts come without port, keyspace and table are plain names, the choices are listed."""
+    host = "must be a host name or address without port, which is a key of its own"
+    levels = "LOCAL_QUORUM, QUORUM, EACH_QUORUM, LOCAL_ONE, ONE, TWO, THREE, ALL"
+    name = "must be a name of up to 48 letters, digits and underscores, a letter first"
+    assert problems(contact_points="a/b", keyspace="1x", table='x"; DROP', consistency="ANY", protocol_version="6") == [
+        f'cassandra.contact_points[0]: "a/b" - {host}',
+        f'cassandra.consistency: "ANY" - must be one of {levels}',
+        f'cassandra.keyspace: "1x" - {name}',
+        f'cassandra.table: "x\\"; DROP" - {name}',
+        'cassandra.protocol_version: "6" - must be a whole number, at least 4 and at most 5',
+    ]
+
+
+def test_port_in_a_contact_point() -> None:
+    """A port behind the host is told to have a key of its own, an IPv6 address is not mistaken for one."""
+    host = "must be a host name or address without port, which is a key of its own"
+    assert problems(contact_points="node1:9042") == [f'cassandra.contact_points[0]: "node1:9042" - {host}']
+    assert cassandra(contact_points="::1").contact_points == ["::1"]
+
+
+def test_unknown_host() -> None:
+    """A name that does not resolve is the driver's own error, for the caller to retry."""
+    with pytest.raises(UnresolvableContactPoints):
+        build_cluster(cassandra(contact_points="nowhere.invalid"))

@@ -1,0 +1,118 @@
+"""The command line of a service."""
+
+import json
+import logging
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+from pydantic_settings import SettingsConfigDict
+
+from lastlogin_service.command import service_command
+from lastlogin_service.exits import UNAVAILABLE, Exit
+from lastlogin_service.logs import ServiceSettings
+
+
+class EchoSettings(ServiceSettings):
+    """Settings of a service that says one thing."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTLOGIN_ECHO_")
+
+    text: str = "hello"
+
+
+async def say(settings: EchoSettings) -> None:
+    """Say it, or fail on request."""
+    match settings.text:
+        case "away":
+            raise Exit(UNAVAILABLE, "Kafka does not answer at kafka1:9092")
+        case "bug":
+            raise RuntimeError("a bug")
+    structlog.get_logger("echo").info(settings.text, action="say")
+
+
+Echo = Callable[..., Result]
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Echo]:
+    """Run the command in a directory of its own, logging put back afterwards."""
+    command = service_command("lastlogin-echo", EchoSettings, say, summary="Says one thing.")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str, **environ: str) -> Result:
+        return CliRunner().invoke(command, arguments, env=environ)
+
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_run(echo: Echo) -> None:
+    """The service runs with its settings and logs to standard output."""
+    result = echo(LASTLOGIN_ECHO_TEXT="moin")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["event"] == "moin"
+
+
+def test_exit_is_one_sentence(echo: Echo) -> None:
+    """What makes running impossible is one sentence on standard error and an exit code."""
+    result = echo(LASTLOGIN_ECHO_TEXT="away")
+
+    assert (result.exit_code, result.stdout) == (69, "")
+    assert result.stderr == "lastlogin-echo: Kafka does not answer at kafka1:9092\n"
+
+
+def test_defect(echo: Echo) -> None:
+    """A defect of ours is logged with its traceback and ends with 70."""
+    result = echo(LASTLOGIN_ECHO_TEXT="bug")
+
+    line = json.loads(result.stdout)
+    assert result.exit_code == 70
+    assert line["action"] == "defect"
+    assert line["exception"].endswith("RuntimeError: a bug")
+
+
+def test_bad_configuration(echo: Echo, tmp_path: Path) -> None:
+    """Each problem of the configuration is a line, and the code says that a person is needed."""
+    file = tmp_path / "echo.toml"
+    file.write_text('text = 1\n[log]\nlevel = "loud"\n')
+
+    for arguments in [[], ["--check-config"], ["--print-config"]]:
+        result = echo("--config", str(file), *arguments)
+
+        assert (result.exit_code, result.stdout) == (78, "")
+        assert result.stderr == (
+            f'lastlogin-echo: {file}: log.level: "loud" - must be one of debug, info, warning, error\n'
+            f"lastlogin-echo: {file}: text: 1 - must be text\n"
+        )
+
+
+def test_check_config(echo: Echo, tmp_path: Path) -> None:
+    """A good configuration is said to be so, by the file or the environment."""
+    file = tmp_path / "echo.toml"
+    file.write_text("")
+
+    assert echo("--config", str(file), "--check-config").output == f"{file}: ok\n"
+    assert echo("--check-config").output == "environment: ok\n"
+
+
+def test_print_config(echo: Echo, tmp_path: Path) -> None:
+    """The effective settings are printed as TOML."""
+    result = echo("--print-config", LASTLOGIN_ECHO_TEXT="moin")
+
+    assert tomllib.loads(result.stdout) == {"text": "moin", "log": {"level": "info", "format": "auto"}}
+
+
+def test_version_and_help(echo: Echo) -> None:
+    """A stranger learns what it is, how to configure it and how it ends."""
+    assert echo("--version").output.startswith("lastlogin-echo 0.")
+    text = echo("--help").output
+    for fact in ("Says one thing.", "/etc/lastlogin/echo.toml", "LASTLOGIN_ECHO_LOG__LEVEL", "SIGTERM", "78", "69"):
+        assert fact in text
