@@ -21,7 +21,10 @@ WEBMAIL_ADDRESS = "127.0.0.31"
 
 @dataclass(frozen=True, slots=True)
 class MailUser:
-    """One line of the users file; the password is the user name, `key` the user's own last_login_key if any."""
+    """One line of the users file; the password is the user name, `key` the user's own last_login_key if any.
+
+    In lower case: Dovecot takes A to Z of what a client sends as a to z (auth_username_format).
+    """
 
     name: str
     key: str | None = None
@@ -171,9 +174,7 @@ class Dovecot(Server):
     @property
     def endpoint(self) -> str:
         """Where its clients find it."""
-        return (
-            f"{LOOPBACK}: imap {self.layout.imap_port}, pop3 {self.layout.pop3_port}, lmtp {self.layout.lmtp_port}"
-        )
+        return f"{LOOPBACK}: imap {self.layout.imap_port}, pop3 {self.layout.pop3_port}, lmtp {self.layout.lmtp_port}"
 
     def prepare(self) -> None:
         """Write dovecot.conf and the users file; make the mail directory for its owner."""

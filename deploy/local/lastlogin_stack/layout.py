@@ -154,15 +154,16 @@ class Layout:
             )
 
     def create(self) -> None:
-        """Make the directory, or raise `StackError` (78) when it exists, is not empty and is not a stack's."""
+        """Make the directory; raise `StackError` (78) when something in it has one of our names and is not ours."""
         marker = self.directory / _MARKER
         if not marker.exists():
-            if self.directory.is_dir() and any(self.directory.iterdir()):
-                raise StackError(
-                    f"{self.directory}: is neither empty nor the directory of a stack; choose another one "
-                    f"with {DIRECTORY_VARIABLE}",
-                    code=CONFIG,
-                )
+            for name in _OWN_NAMES:
+                if (self.directory / name).exists():
+                    raise StackError(
+                        f"{self.directory / name}: is not the stack's, but in its way; choose another directory "
+                        f"with {DIRECTORY_VARIABLE}",
+                        code=CONFIG,
+                    )
             make_open_directory(self.directory)
             marker.touch()
         for name in ("logs", "pids", "services"):
@@ -178,8 +179,9 @@ class Layout:
 def make_open_directory(path: Path) -> None:
     """Make a directory that other users may enter, whatever the umask says: Dovecot's users must get through."""
     if not path.is_dir():
-        path.mkdir(parents=True)
-        path.chmod(0o755)
+        for missing in (*reversed([parent for parent in path.parents if not parent.exists()]), path):
+            missing.mkdir()
+            missing.chmod(0o755)
 
 
 def layout_from(environ: Mapping[str, str], directory: Path | None = None, base_port: int | None = None) -> Layout:
