@@ -19,6 +19,8 @@ CROSS_CHECK = "cross_check"
 # Longer values are cut: the beginning is enough to find them.
 _MAX_VALUE_CHARACTERS = 80
 
+_HIDDEN: tuple[tuple[type, str], ...] = ((str, '"..."'), (list, "[...]"), (dict, "{...}"))
+
 # Kubernetes gives each container the addresses of the services around it, named after those services: for one
 # that is called lastlogin-consumer this is LASTLOGIN_CONSUMER_PORT=tcp://... and the like.
 _SERVICE_LINK = re.compile(
@@ -61,7 +63,7 @@ def shown(cls: type[BaseModel], location: Location, value: Any) -> str:
         return toml_value(SECRET)
     if section_of(type_at(cls, location)) is not None:
         # Misplaced tables and broken JSON may have secrets inside.
-        return {str: '"..."', list: "[...]", dict: "{...}"}.get(type(value), toml_value(value))
+        return next((hidden for kind, hidden in _HIDDEN if isinstance(value, kind)), toml_value(value))
     text = toml_value(value)
     return text if len(text) <= _MAX_VALUE_CHARACTERS else text[: _MAX_VALUE_CHARACTERS - 3] + "..."
 
