@@ -1,5 +1,6 @@
 """Dovecot 2.3 from the distribution, with a configuration and a directory of its own."""
 
+import grp
 import imaplib
 import os
 import poplib
@@ -48,22 +49,22 @@ class DovecotOptions:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom Dovecot runs as (None: root, who switches to Dovecot's own users), and the owner of the mail."""
+    """Whom Dovecot runs as, and the owner of the mail; root (`names` is None) switches to Dovecot's own users."""
 
-    name: str | None
+    names: tuple[str, str] | None  # of user and group: Dovecot takes no numbers for its own processes
     uid: int
     gid: int
 
 
 def current_account() -> Account:
-    """Return the account of this process. Raises `StackError` for a uid without a name, which Dovecot refuses."""
-    uid = os.geteuid()
+    """Return the account of this process. Raises `StackError` when its uid or gid has no name."""
+    uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         return Account(None, MAIL_UID, MAIL_UID)
     try:
-        return Account(pwd.getpwuid(uid).pw_name, uid, os.getegid())
+        return Account((pwd.getpwuid(uid).pw_name, grp.getgrgid(gid).gr_name), uid, gid)
     except KeyError:
-        raise StackError(f"dovecot: uid {uid} has no entry in /etc/passwd, which Dovecot needs") from None
+        raise StackError(f"dovecot: uid {uid} or gid {gid} has no name on this system; Dovecot needs both") from None
 
 
 def render_users(options: DovecotOptions) -> str:
@@ -108,7 +109,7 @@ plugin {{
 """
     for protocol in ("imap", "pop3", "lmtp"):
         lines += f"protocol {protocol} {{\n  mail_plugins = $mail_plugins last_login\n}}\n"
-    chroot = "" if account.name is None else "  chroot =\n"
+    chroot = "" if account.names is None else "  chroot =\n"
     for protocol, port in (("imap", layout.imap_port), ("pop3", layout.pop3_port)):
         lines += f"""\
 service {protocol}-login {{
@@ -130,12 +131,13 @@ service lmtp {{
   }}
 }}
 """
-    if account.name is not None:
+    if account.names is not None:
+        user, group = account.names
         lines += f"""\
 # Only root may switch users, change the root directory, or raise limits.
-default_internal_user = {account.name}
-default_internal_group = {account.gid}
-default_login_user = {account.name}
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
 default_vsz_limit = 0
 service anvil {{
   chroot =
@@ -179,11 +181,11 @@ class Dovecot(Server):
     def prepare(self) -> None:
         """Write dovecot.conf and the users file; make the mail directory for its owner."""
         account = current_account()
-        if account.name is None:
+        if account.names is None:
             _check_traversable(self.directory)
         for name in ("run", "state", "mail"):
             make_open_directory(self.directory / name)
-        if account.name is None:
+        if account.names is None:
             os.chown(self.directory / "mail", account.uid, account.gid)
         for name, text in (
             ("users", render_users(self.options)),

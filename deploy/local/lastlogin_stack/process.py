@@ -44,13 +44,15 @@ def decode_identity(text: str) -> ProcessIdentity | None:
 
 
 def start_ticks(stat: str) -> int | None:
-    """Return the start time (clock ticks since boot) in the text of /proc/<pid>/stat; None for a zombie.
+    """Return the start time (clock ticks since boot) in the text of /proc/<pid>/stat; None when it has ended.
 
     proc(5): the name in field 2 is in parentheses and may itself hold blanks and parentheses, so what follows
-    its last parenthesis counts: the state is field 3, the start time field 22.
+    its last parenthesis counts: the state is field 3, the number of threads field 20, the start time field 22.
+    A zombie with more than one thread is still on its way out and holds its ports.
     """
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in {"Z", "X"} else int(fields[19])
+    ended = fields[0] in {"Z", "X"} and int(fields[17]) <= 1
+    return None if ended else int(fields[19])
 
 
 def identify(pid: int) -> ProcessIdentity | None:
