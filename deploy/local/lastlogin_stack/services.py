@@ -1,0 +1,170 @@
+"""Our own services and the command, run as a user runs them: the installed scripts with settings files."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from lastlogin_stack.errors import StackError
+from lastlogin_stack.layout import Layout
+from lastlogin_stack.readback import StatsTable
+from lastlogin_stack.server import PROBE_TIMEOUT_S, Server
+
+
+Tables: TypeAlias = Mapping[str, Mapping[str, str | int | float | list[str]]]
+
+# Enough to see several partitions at work; one broker has room for more, and nobody needs them here.
+_PARTITIONS = 6
+
+
+def render_toml(tables: Tables) -> str:
+    """Return settings as TOML. JSON's strings, numbers and lists of strings are TOML's as well."""
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )
+
+
+def kafka_table(layout: Layout) -> dict[str, list[str]]:
+    """Return `[kafka]` of every settings file."""
+    return {"bootstrap_servers": [layout.kafka_bootstrap]}
+
+
+def cassandra_table(layout: Layout) -> dict[str, list[str] | int]:
+    """Return `[cassandra]` of every settings file."""
+    return {"contact_points": [layout.cassandra_address], "port": layout.cassandra_port}
+
+
+class Service(Server):
+    """One of our services; `environ` overrides its settings by its own variables, all others of its are dropped."""
+
+    script: str
+    variable_prefix: str
+    start_deadline_s = 30.0
+    stop_deadline_s = 15.0  # its own shutdown deadline of 10 s, and the time to disconnect
+
+    def __init__(self, layout: Layout, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__(layout)
+        self.directory = layout.services_directory
+        self.settings_file = self.directory / f"{self.name}.toml"
+        self._overrides = environ or {}
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    @abstractmethod
+    def settings(self) -> Tables:
+        """Return what its settings file says."""
+
+    def prepare(self) -> None:
+        """Write its settings file."""
+        self.settings_file.write_text(render_toml(self.settings()), encoding="utf-8")
+
+    def command(self) -> list[str]:
+        """Return the installed script with its settings file."""
+        return [_script(self.script), "--config", str(self.settings_file)]
+
+    def environ(self) -> Mapping[str, str]:
+        """Return ours, of which only what was asked for configures the service."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(self.variable_prefix)}
+        return kept | dict(self._overrides)
+
+
+class ProducerService(Service):
+    """`lastlogin-producer` on `layout.dict_socket`; its spool is `layout.services_directory`/spool."""
+
+    name = "producer"
+    script = "lastlogin-producer"
+    variable_prefix = "LASTLOGIN_PRODUCER_"
+
+    @property
+    def endpoint(self) -> str:
+        """Where Dovecot finds it."""
+        return str(self.layout.dict_socket)
+
+    def settings(self) -> Tables:
+        """Everybody may connect to the socket: as root, Dovecot does so under a user id of its own."""
+        return {
+            "socket": {"path": str(self.layout.dict_socket), "mode": "0666"},
+            "spool": {"directory": str(self.directory / "spool")},
+            "kafka": kafka_table(self.layout),
+            "log": {"format": "json"},
+        }
+
+    def probe(self) -> None:
+        """Connect as Dovecot does."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PROBE_TIMEOUT_S)
+            client.connect(str(self.layout.dict_socket))
+
+
+class ConsumerService(Service):
+    """`lastlogin-consumer`, from the topic of this stack into its table."""
+
+    name = "consumer"
+    script = "lastlogin-consumer"
+    variable_prefix = "LASTLOGIN_CONSUMER_"
+    # A killed consumer holds its partitions until its session has timed out.
+    start_deadline_s = 90.0
+
+    @property
+    def endpoint(self) -> str:
+        """From where to where."""
+        return f"{self.layout.kafka_bootstrap} to {self.layout.cassandra_address}:{self.layout.cassandra_port}"
+
+    def settings(self) -> Tables:
+        """Kafka and Cassandra of this stack; the rest has defaults."""
+        return {
+            "kafka": kafka_table(self.layout),
+            "cassandra": cassandra_table(self.layout),
+            "log": {"format": "json"},
+        }
+
+    def probe(self) -> None:
+        """Look whether it has partitions. Raises LookupError when it has none."""
+        with self.process.log_file.open(encoding="utf-8", errors="replace") as lines:
+            if not has_partitions(lines):
+                raise LookupError
+
+
+def has_partitions(lines: Iterable[str]) -> bool:
+    """Tell from the consumer's log lines whether the last word about its partitions was that it has some."""
+    has = False
+    for line in lines:
+        if '"assigned"' in line or '"revoked"' in line:
+            said = json.loads(line)
+            if said.get("action") in {"assigned", "revoked"}:
+                has = said["action"] == "assigned" and bool(said["partitions"])
+    return has
+
+
+def lastlogin_command(layout: Layout) -> list[str]:
+    """Write the settings of the command `lastlogin` for this stack; return the command with them."""
+    settings = layout.services_directory / "lastlogin.toml"
+    tables: Tables = {
+        "kafka": kafka_table(layout),
+        "topics": {"partitions": _PARTITIONS, "replication_factor": 1, "min_insync_replicas": 1},
+        "cassandra": cassandra_table(layout),
+    }
+    settings.write_text(render_toml(tables), encoding="utf-8")
+    return [_script("lastlogin"), "--config", str(settings)]
+
+
+def create_topics_and_table(layout: Layout) -> None:
+    """Make what the services need in Kafka and Cassandra, which both answer. Raises `StackError`."""
+    done = subprocess.run([*lastlogin_command(layout), "topics", "apply"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError(f"`lastlogin topics apply` failed:\n{(done.stdout + done.stderr).strip()}")
+    with StatsTable(layout) as table:
+        table.create()
+
+
+def _script(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
