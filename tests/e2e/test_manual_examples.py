@@ -1,0 +1,36 @@
+"""The examples of Dovecot's last_login manual, by real clients through real Dovecot, Kafka and Cassandra."""
+
+import pytest
+from tests.support import dict_client
+
+from lastlogin_stack.examples import EXAMPLES, Example, play
+from lastlogin_stack.layout import Layout
+from lastlogin_stack.readback import EventReader, StatsTable
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.number)
+def test_example(example: Example, pipeline: Layout, table: StatsTable) -> None:
+    """Each example of the manual leaves one event and the row that the manual promises, within a second."""
+    bystanders = {user: table.row(user) for user in example.bystanders}
+
+    with EventReader(pipeline) as events:
+        results = [play(step, pipeline, events, table) for step in example.steps]
+
+    assert [()] * len(results) == [result.problems for result in results]
+    assert bystanders == {user: table.row(user) for user in example.bystanders}
+    assert max(result.seconds for result in results) < 1.0
+
+
+def test_service_names_that_no_column_stands_for_are_passed_over(pipeline: Layout, table: StatsTable) -> None:
+    """A login by a service without a column is on the topic and changes no row; the next login is written."""
+    with EventReader(pipeline) as events:
+        reply = dict_client.write(
+            pipeline.dict_socket, "unmapped", "shared/last-login/submission/unmapped", "1795387910161"
+        )
+        record = events.wait_for(lambda event: event.user == "unmapped", 10)
+    dict_client.write(pipeline.dict_socket, "unmapped", "shared/last-login/imap/unmapped", "1795387910162")
+    row = table.wait_for("unmapped", lambda row: "imap" in row, 10)
+
+    assert reply == b"O1\n"
+    assert record is not None
+    assert ["imap"] == list(row)

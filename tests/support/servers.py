@@ -1,0 +1,98 @@
+"""The whole pipeline on real servers, as tests handle it: stop one, kill one, and look at what is on the topics."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from lastlogin_schemas.topics import EVENTS, QUARANTINE
+from lastlogin_stack.cassandra import Cassandra
+from lastlogin_stack.dovecot import Dovecot
+from lastlogin_stack.kafka import Kafka
+from lastlogin_stack.layout import Layout
+from lastlogin_stack.services import ConsumerService, ProducerService
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Every server of one stack."""
+
+    layout: Layout
+    kafka: Kafka
+    cassandra: Cassandra
+    producer: ProducerService
+    consumer: ConsumerService
+    dovecot: Dovecot
+
+    def ensure(self) -> None:
+        """Start whatever a test left stopped, and wait until all of them answer."""
+        for server in (self.kafka, self.cassandra, self.producer, self.consumer, self.dovecot):
+            server.start()
+            server.wait_ready()
+
+    def partitions(self, topic: str) -> list[int]:
+        """Partition numbers of a topic."""
+        consumer = self._reader()
+        try:
+            return sorted(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        finally:
+            consumer.close()
+
+    def read_raw(
+        self, topic: str, wanted: Callable[[Message], bool], count: int | None = None, deadline_s: float = 15.0
+    ) -> list[Message]:
+        """Wanted records of a topic from its beginning: until `count` are there, else to its present end.
+
+        Raises TimeoutError.
+        """
+        consumer = self._reader()
+        try:
+            end = {}
+            for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                if low < high:
+                    end[partition] = high
+            consumer.assign([TopicPartition(topic, partition, 0) for partition in self.partitions(topic)])
+            found: list[Message] = []
+            deadline = time.monotonic() + deadline_s
+            while (len(found) < count) if count is not None else end:
+                if time.monotonic() > deadline:
+                    message = f"{topic}: {len(found)} wanted records within {deadline_s:g} s"
+                    raise TimeoutError(message)
+                record = consumer.poll(0.1)
+                if record is None or record.error():
+                    continue
+                if record.offset() + 1 >= end.get(record.partition(), -1):
+                    end.pop(record.partition(), None)
+                if wanted(record):
+                    found.append(record)
+            return found
+        finally:
+            consumer.close()
+
+    def holes(self) -> dict[str, list[int]]:
+        """Sequence numbers missing on events and quarantine, by backend and epoch; empty when nothing is lost."""
+        seen: dict[str, set[int]] = defaultdict(set)
+        for topic in (EVENTS, QUARANTINE):
+            for record in self.read_raw(topic, lambda message: bool(message.headers()), deadline_s=60):
+                origin = dict(record.headers()).get("origin")
+                if origin is not None:
+                    stream, _, sequence = origin.decode().rpartition("/")
+                    seen[stream].add(int(sequence))
+        return {
+            stream: missing
+            for stream, numbers in seen.items()
+            if (missing := sorted(set(range(1, max(numbers) + 1)) - numbers))
+        }
+
+    def _reader(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.layout.kafka_bootstrap,
+                "group.id": "tests-raw",
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
