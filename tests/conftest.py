@@ -1,7 +1,7 @@
 """Real servers, started once per run and only when a test asks for them.
 
 The stack lives in `.stack/test`, away from that of `make demo`; LASTLOGIN_STACK_DIR and LASTLOGIN_STACK_PORT put it
-elsewhere. Servers that already run there are used and left running.
+elsewhere. Servers that already run there are used, and left running.
 """
 
 import os
@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from lastlogin_stack.layout import PROJECT_ROOT, Layout, layout_from
+from lastlogin_stack.cassandra import Cassandra
+from lastlogin_stack.commands import running_servers, start_pipeline, stop_servers, wipe
+from lastlogin_stack.dovecot import Dovecot
+from lastlogin_stack.kafka import Kafka
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, PROJECT_ROOT, Layout, layout_from
 from lastlogin_stack.readback import StatsTable
-from lastlogin_stack.services import ConsumerService, ProducerService
+from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
 from tests.support.servers import Running
 
 
-_TEST_DIRECTORY = PROJECT_ROOT / ".stack" / "test"
-_TEST_PORT = 18000
+_DEFAULTS = {DIRECTORY_VARIABLE: str(PROJECT_ROOT / ".stack" / "test"), PORT_VARIABLE: "18000"}
 _QUICK_FIRST = ("unit", "contract", "integration", "e2e")
 
 
@@ -30,5 +33,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def layout() -> Layout:
     """Where the servers of this run live."""
-    defaults = {"LASTLOGIN_STACK_DIR": str(_TEST_DIRECTORY), "LASTLOGIN_STACK_PORT": str(_TEST_PORT)}
-    return layout_from(defaults | dict(os.environ))
+    layout = layout_from(_DEFAULTS | dict(os.environ))
+    layout.check()
+    return layout
+
+
+@pytest.fixture(scope="session")
+def stack(layout: Layout) -> Iterator[Layout]:
+    """Kafka and Cassandra, with our topics and an empty table."""
+    before = running_servers(layout)
+    if not before:
+        wipe(layout)
+    try:
+        start_pipeline(layout, ("kafka", "cassandra"))
+        create_topics_and_table(layout)
+        with StatsTable(layout) as table:
+            table.truncate()
+        yield layout
+    finally:
+        stop_servers(layout, leaving=before)
+        if not before:
+            wipe(layout)
+
+
+@pytest.fixture(scope="session")
+def servers(stack: Layout) -> Running:
+    """The whole pipeline; which of it runs is up to the tests."""
+    return Running(
+        stack, Kafka(stack), Cassandra(stack), ProducerService(stack), ConsumerService(stack), Dovecot(stack)
+    )
+
+
+@pytest.fixture
+def pipeline(servers: Running) -> Layout:
+    """Dovecot, producer, Kafka, consumer and Cassandra, all answering."""
+    servers.ensure()
+    return servers.layout
+
+
+@pytest.fixture
+def table(pipeline: Layout) -> Iterator[StatsTable]:
+    """The table that the consumer writes."""
+    with StatsTable(pipeline) as table:
+        yield table
