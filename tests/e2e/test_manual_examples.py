@@ -1,11 +1,11 @@
 """The examples of Dovecot's last_login manual, by real clients through real Dovecot, Kafka and Cassandra."""
 
 import pytest
-from tests.support import dict_client
 
 from lastlogin_stack.examples import EXAMPLES, Example, play
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import EventReader, StatsTable
+from tests.support import dict_client
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.number)

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from tests.support import dict_client
-
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import Cell, EventReader, StatsTable
+from tests.support import dict_client
 
 
 NOON_MS = 1_795_387_910_161

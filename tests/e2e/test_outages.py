@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from lastlogin_stack.clients import imap_login
-from tests.support.dict_client import Load
-from tests.support.servers import Running
 
 from lastlogin_schemas.topics import DEAD_LETTERS, EVENTS
+from lastlogin_stack.clients import imap_login
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import EventReader, StatsTable
+from tests.support.dict_client import Load
+from tests.support.servers import Running
 
 
 MIB = 1024 * 1024
@@ -49,7 +49,7 @@ def _rss_bytes(pid: int) -> int:
 
 
 def test_kafka_down_during_logins(running: Running, table: StatsTable) -> None:
-    """With Kafka away logins are acknowledged as fast as ever (p99 < 50 ms), and all are in the table after its return."""
+    """With Kafka away logins are acknowledged as fast as ever (p99 < 50 ms); all are in the table later."""
     running.kafka.stop()
 
     begun = time.monotonic()
