@@ -97,12 +97,16 @@ def stop_servers(layout: Layout, names: Collection[str] = tuple(SERVERS), leavin
 
 def wipe(layout: Layout) -> None:
     """Remove all that the stack has made in its directory, and the directory when nothing else is in it."""
-    for path in layout.own_paths():
+    made = layout.own_paths()
+    if not made:
+        print(f"{layout.directory}: no data of a stack")
+        return
+    for path in made:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-    if layout.directory.is_dir() and not any(layout.directory.iterdir()):
+    if not any(layout.directory.iterdir()):
         layout.directory.rmdir()
     print(f"{layout.directory}: data removed")
 

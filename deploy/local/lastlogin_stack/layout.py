@@ -38,7 +38,7 @@ class Layout:
     """One stack's directory (absolute) and base port; everything else follows from these two.
 
     Ports are `base_port` + 10 (POP3), 24 (LMTP), 42 (CQL), 43 (IMAP), 70 (Cassandra's storage), 92 (Kafka),
-    93 (Kafka's controller), 99 (Cassandra's JMX); the services' own metrics ports are 1 and 2.
+    93 (Kafka's controller), 99 (Cassandra's JMX).
     """
 
     directory: Path
@@ -93,16 +93,6 @@ class Layout:
     def lmtp_port(self) -> int:
         """Dovecot's LMTP port."""
         return self.base_port + 24
-
-    @property
-    def producer_metrics_port(self) -> int:
-        """The producer's health and metrics port."""
-        return self.base_port + 1
-
-    @property
-    def consumer_metrics_port(self) -> int:
-        """The consumer's health and metrics port."""
-        return self.base_port + 2
 
     @property
     def dict_socket(self) -> Path:
