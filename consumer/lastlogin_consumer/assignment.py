@@ -1,0 +1,79 @@
+"""The pipelines of the partitions that are ours now."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from lastlogin_consumer.pipeline import Partition, PartitionPipeline, Stages
+
+
+_log = structlog.get_logger(__name__)
+
+
+class Assignment:
+    """Starts and ends pipelines; `source.Source` tells for which partitions.
+
+    `failed` gets the first exception that a pipeline raised: a defect, after which the process must end, because
+    its partition would stand still for ever.
+    """
+
+    def __init__(self, stages: Stages, revoke_deadline_s: float) -> None:
+        self._stages = stages
+        self._revoke_deadline_s = revoke_deadline_s
+        self._pipelines: dict[asyncio.Task[None], PartitionPipeline] = {}
+        self._closed = False
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Start a pipeline for each partition; together they keep within the limits."""
+        if self._closed or not partitions:
+            return
+        limits = self._stages.limits.share(len(partitions))
+        for partition in partitions:
+            pipeline = PartitionPipeline(partition, self._stages, limits)
+            task = asyncio.create_task(pipeline.run(), name=f"partition {partition.number}")
+            self._pipelines[task] = pipeline
+            task.add_done_callback(self._ended)
+
+    async def revoked(self) -> None:
+        """Another member may get the partitions: finish what is in flight, as far as the others wait."""
+        await self.finish(self._revoke_deadline_s)
+
+    async def close(self, deadline_s: float) -> int:
+        """Finish, and start no more pipelines; return how many records were left unwritten (and uncommitted)."""
+        self._closed = True
+        return await self.finish(deadline_s)
+
+    async def finish(self, deadline_s: float) -> int:
+        """Stop intake, write what waits within the deadline, and end; return the records left unwritten."""
+        running = dict(self._pipelines)
+        for pipeline in running.values():
+            pipeline.stop_intake()
+        if not running:
+            return 0
+        _, late = await asyncio.wait(running, timeout=deadline_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if left := sum(running[task].waiting for task in late):
+            _log.warning(
+                "Not all records were written in time; they are read again by whoever has the partition next",
+                action="unfinished",
+                records=left,
+                partitions=len(late),
+            )
+        return left
+
+    async def abandon(self) -> None:
+        """End at once; what waits stays unwritten and uncommitted."""
+        self._closed = True
+        running = list(self._pipelines)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._pipelines.pop(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            self.failed.set_exception(error)

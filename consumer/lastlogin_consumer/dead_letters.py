@@ -1,0 +1,133 @@
+"""The dead-letter topic: records that cannot be used, with their bytes and why.
+
+A dead letter has the record's own key, value and headers, and after them:
+
+    reason      one of `decode.POISON_REASONS`          topic, partition, offset    where the record stands
+    error       a sentence for people
+
+Kafka allows a header name more than once, and its `lastHeader` is the rule: a record that already had a header
+of such a name (a dead letter that somebody sent round again) keeps it, ours comes last.
+A record with neither key nor value (aiokafka cannot send one) gets an empty value; its reason is `null_value`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from lastlogin_consumer.decode import Poison
+from lastlogin_service.backoff import Backoff
+from lastlogin_service.logs import Occasionally
+
+
+REASON = "reason"
+TOPIC = "topic"
+PARTITION = "partition"
+OFFSET = "offset"
+ERROR = "error"
+
+# The broker's limit is on the compressed batch; what came through the events topic compressed must fit through
+# here, too. Poison that unpacks to more than this holds its partition.
+_MAX_REQUEST_BYTES = 64 * 1024 * 1024
+# aiokafka waits for a topic's metadata without a bound of ours.
+_SEND_TIMEOUT_S = 60.0
+_LOG_INTERVAL_S = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class DeadLetters:
+    """Sends poison to the topic and waits for the acknowledgement of all in-sync replicas."""
+
+    def __init__(self, options: Mapping[str, Any], topic: str, backoff: Callable[[], Backoff]) -> None:
+        self._options = options
+        self._topic = topic
+        self._backoff = backoff
+        self._occasionally = Occasionally(_LOG_INTERVAL_S)
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError; may then be called again."""
+        producer = AIOKafkaProducer(
+            **self._options,
+            acks="all",
+            # Repeats do no harm; an idempotent producer refuses for ever after a batch that has expired.
+            enable_idempotence=False,
+            compression_type="zstd",
+            max_request_size=_MAX_REQUEST_BYTES,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def send(self, poison: Sequence[Poison]) -> None:
+        """Return when all of them are acknowledged, however long that takes. May be cancelled."""
+        backoff = self._backoff()
+        left = list(poison)
+        while left:
+            left, error = await self._attempt(left)
+            if error is not None:
+                suppressed = self._occasionally.suppressed(type(error).__name__)
+                if suppressed is not None:
+                    _log.error(
+                        "Dead letters cannot be sent; their partition waits. Does the topic exist, and may we write?",
+                        action="dead_letters_failing",
+                        topic=self._topic,
+                        records=len(left),
+                        error=type(error).__name__,
+                        suppressed=suppressed,
+                    )
+                await asyncio.sleep(backoff.next())
+
+    async def stop(self, deadline_s: float) -> None:
+        """Disconnect."""
+        if self._producer is not None:
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await self._producer.stop()
+            except (KafkaError, TimeoutError) as error:
+                _log.warning("Could not disconnect in time", action="stop_failed", error=type(error).__name__)
+
+    async def _attempt(self, poison: list[Poison]) -> tuple[list[Poison], BaseException | None]:
+        """Send each of them once; return those that failed, and why."""
+        sent: list[asyncio.Future[Any]] = []
+        why: BaseException | None = None
+        try:
+            async with asyncio.timeout(_SEND_TIMEOUT_S):
+                for letter in poison:
+                    future = await self._send(letter)
+                    sent.append(future)
+        except (KafkaError, TimeoutError) as error:
+            why = error
+        failed = poison[len(sent) :]
+        if sent:
+            # Each of these ends by itself: aiokafka expires a batch after request_timeout_ms.
+            await asyncio.wait(sent)
+        for letter, future in zip(poison, sent, strict=False):
+            if (reason := future.exception()) is not None:
+                failed.append(letter)
+                why = reason
+        return failed, why
+
+    async def _send(self, letter: Poison) -> asyncio.Future[Any]:
+        record = letter.record
+        future: asyncio.Future[Any] = await self._producer.send(
+            self._topic,
+            key=record.key,
+            value=b"" if record.key is None and record.value is None else record.value,
+            headers=[
+                *record.headers,
+                (REASON, letter.reason.encode()),
+                (TOPIC, record.topic.encode()),
+                (PARTITION, b"%d" % record.partition),
+                (OFFSET, b"%d" % record.offset),
+                (ERROR, letter.detail.encode()),
+            ],
+        )
+        return future

@@ -1,0 +1,89 @@
+"""What a record says: a login to be written, or poison to be set aside. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+from lastlogin_schemas.address import column_bytes
+from lastlogin_schemas.codec import decode_login_event
+from lastlogin_schemas.errors import Undecodable, UndecodableReason
+from lastlogin_schemas.framing import split
+from lastlogin_schemas.headers import verify_checksum
+from lastlogin_schemas.schema import Schema
+
+
+PoisonReason = UndecodableReason | Literal["future"]
+POISON_REASONS: tuple[PoisonReason, ...] = (*get_args(UndecodableReason), "future")
+
+
+class Record(Protocol):
+    """A record as it stands in a partition; aiokafka's `ConsumerRecord` is one.
+
+    `timestamp` is in milliseconds. Kafka allows a header without a value (None).
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, Any]]
+
+
+class Login(NamedTuple):
+    """What the table needs of a `LoginEvent`; a plain tuple, because one is made for each event.
+
+    `address` is the value of the `inet` column, no bytes for "no address". `checked` is False when the record
+    came without a checksum.
+    """
+
+    user: str
+    service: str
+    login_at_us: int
+    address: bytes
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A record that cannot be used, and why; `detail` is a sentence without user names and addresses."""
+
+    record: Record
+    reason: PoisonReason
+    detail: str
+
+
+class Decoder:
+    """Reads records of the events topic.
+
+    `schema_ids` names the schema of each registry id (Confluent framing). A login more than `future_limit_s`
+    after its record's append time is poison: written, it would win for ever. The record's time must be Kafka's
+    append time, which no mail host's clock can touch.
+    """
+
+    def __init__(self, schema_ids: Mapping[int, Schema], future_limit_s: float) -> None:
+        self._schema_ids = schema_ids
+        self._future_limit_us = int(future_limit_s * 1_000_000)
+
+    def decode(self, record: Record) -> Login | Poison:
+        """Read one record. Never raises: what is not a sound `LoginEvent` is `Poison`."""
+        try:
+            return self._login(record)
+        except Undecodable as error:
+            return Poison(record, error.reason, error.detail)
+
+    def _login(self, record: Record) -> Login | Poison:
+        if record.value is None:
+            raise Undecodable("null_value", "the record has no value")
+        schema, body = split(record.value, self._schema_ids)
+        checked = verify_checksum(body, record.headers)
+        event = decode_login_event(body, schema)
+        ahead_us = event.login_at_us - record.timestamp * 1000
+        if ahead_us > self._future_limit_us:
+            return Poison(record, "future", f"the login is {ahead_us // 1_000_000} s ahead of Kafka's append time")
+        try:
+            address = column_bytes(event.remote_ip)
+        except ValueError:
+            raise Undecodable("out_of_range", "remote_ip is not an address") from None
+        return Login(event.user, event.service, event.login_at_us, address, checked)

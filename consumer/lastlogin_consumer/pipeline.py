@@ -1,0 +1,251 @@
+"""From records to rows: one pipeline per assigned partition, each independent of the others.
+
+    fetch -> decode -> window (newest per user and service) -> rows written, poison set aside -> watermark
+
+A partition whose rows cannot be written, or whose poison cannot be set aside, waits with all it has; the others
+go on. A key never changes its partition, so windows per partition compact as well as one for all would.
+"""
+
+import asyncio
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from lastlogin_consumer.compact import Window, WindowLimits
+from lastlogin_consumer.decode import Decoder, Login, Poison, Record
+from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
+from lastlogin_consumer.offsets import missing, next_offset
+from lastlogin_service.backoff import Backoff
+from lastlogin_service.logs import Occasionally
+
+
+# The event loop belongs to one pipeline while it decodes: some 15 us a record.
+_FETCH_LIMIT = 500
+# How long to wait for records when nothing else is due; a stop does not wait for it.
+_IDLE_WAIT_S = 1.0
+_LOG_INTERVAL_S = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Partition(Protocol):
+    """What a pipeline reads; `source.PartitionLog`."""
+
+    @property
+    def number(self) -> int:
+        """Number of the partition."""
+
+    async def start(self) -> int:
+        """Offset to begin at. Raises `FetchFailed`."""
+
+    async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
+        """Records from `position` on. Raises `FetchFailed`, `Unreadable`, `OffsetLost`."""
+
+    def done(self, watermark: int) -> None:
+        """Everything before `watermark` may be committed."""
+
+
+class Table(Protocol):
+    """Where logins go; `writer.Writer`."""
+
+    @property
+    def services(self) -> Container[str]:
+        """Services that have columns."""
+
+    async def write(self, logins: Sequence[Login]) -> None:
+        """Return when every one of them is acknowledged, however long that takes."""
+
+
+class SetAside(Protocol):
+    """Where poison goes; `dead_letters.DeadLetters`."""
+
+    async def send(self, poison: Sequence[Poison]) -> None:
+        """Return when every one of them is acknowledged, however long that takes."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What became of all records: each is in exactly one of the last four, once its window is written."""
+
+    fetched: int = 0
+    written: int = 0
+    merged: int = 0
+    unmapped: int = 0
+    set_aside: int = 0
+    unchecked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What the pipelines of one consumer have in common."""
+
+    decoder: Decoder
+    table: Table
+    set_aside: SetAside
+    limits: WindowLimits
+    backoff: Callable[[], Backoff]
+    totals: Totals
+    clock: Callable[[], float] = monotonic
+    occasionally: Occasionally = field(default_factory=partial(Occasionally, _LOG_INTERVAL_S))
+
+
+class PartitionPipeline:
+    """The pipeline of one partition."""
+
+    def __init__(self, partition: Partition, stages: Stages, limits: WindowLimits) -> None:
+        self._partition = partition
+        self._stages = stages
+        self._limits = limits
+        self._backoff = stages.backoff()
+        self._window = self._new_window()
+        self._position = 0
+        self._fetch_limit = _FETCH_LIMIT
+        self._stopping = False
+        # The wait that `stop_intake` ends; None while the pipeline does something else.
+        self._wait: asyncio.Timeout | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Records in its window."""
+        return self._window.waiting
+
+    def stop_intake(self) -> None:
+        """Fetch no more; `run` writes what waits in the window and returns."""
+        self._stopping = True
+        if self._wait is not None and not self._wait.expired():
+            self._wait.reschedule(0)
+
+    async def run(self) -> None:
+        """Work until `stop_intake`. What it raises is a defect; then nothing unwritten has been passed."""
+        await self._start()
+        while not self._stopping:
+            if self._window.due_in(self._stages.clock()) != 0:
+                await self._fetch()
+            if self._window.due_in(self._stages.clock()) == 0:
+                await self._write()
+        if self._window.due_in(0) is not None:
+            await self._write()
+
+    async def _start(self) -> None:
+        while not self._stopping:
+            try:
+                async with asyncio.timeout(None) as self._wait:
+                    self._position = await self._partition.start()
+                return
+            except FetchFailed as failure:
+                await self._hold(failure)
+            except TimeoutError:
+                pass
+            finally:
+                self._wait = None
+
+    async def _fetch(self) -> None:
+        due_in = self._window.due_in(self._stages.clock())
+        wait_s = _IDLE_WAIT_S if due_in is None else due_in
+        try:
+            async with asyncio.timeout(None) as self._wait:
+                records = await self._partition.fetch(self._position, min(self._fetch_limit, self._window.room), wait_s)
+        except TimeoutError:
+            return
+        except OffsetLost as lost:
+            self._skip_lost(lost)
+            return
+        except Unreadable as failure:
+            # aiokafka drops the good records before a bad one with it: get at them with fewer at a time.
+            if self._fetch_limit == 1:
+                await self._hold(failure)
+            self._fetch_limit = max(1, self._fetch_limit // 2)
+            return
+        except FetchFailed as failure:
+            await self._hold(failure)
+            return
+        finally:
+            self._wait = None
+        self._backoff.reset()
+        if records:
+            self._fetch_limit = min(self._fetch_limit * 2, _FETCH_LIMIT)
+            self._take(records)
+            # What aiokafka has prefetched comes without waiting: let the other pipelines and the driver have a turn.
+            await asyncio.sleep(0)
+
+    def _take(self, records: Sequence[Record]) -> None:
+        if holes := missing(self._position, records):
+            _log.warning(
+                "Offsets without records: they were deleted, or never were events",
+                action="offsets_missing",
+                partition=self._partition.number,
+                first=self._position,
+                last=records[-1].offset,
+                missing=holes,
+            )
+        now = self._stages.clock()
+        for record in records:
+            self._window.add(self._stages.decoder.decode(record), now)
+        self._position = next_offset(records)
+        self._stages.totals.fetched += len(records)
+
+    async def _write(self) -> None:
+        window, totals = self._window, self._stages.totals
+        if logins := window.logins:
+            await self._stages.table.write(logins)
+        if window.poison:
+            await self._stages.set_aside.send(window.poison)
+            totals.set_aside += len(window.poison)
+        totals.written += len(logins)
+        totals.merged += window.merged
+        totals.unmapped += window.unmapped
+        totals.unchecked += window.unchecked
+        if window.unmapped_service is not None:
+            self._say(
+                "unmapped",
+                "Logins of a service without columns in the table were skipped",
+                service=window.unmapped_service,
+            )
+        self._partition.done(self._position)
+        self._window = self._new_window()
+
+    def _new_window(self) -> Window:
+        return Window(self._limits, self._stages.table.services)
+
+    def _skip_lost(self, lost: OffsetLost) -> None:
+        if lost.resume_at > lost.offset:
+            sentence = "Records were deleted before we read them; their logins are lost"
+        else:
+            sentence = "The partition ends before our offset: it was truncated or made anew; reading all of it"
+        _log.error(
+            sentence,
+            action="offsets_lost",
+            partition=self._partition.number,
+            first=lost.offset,
+            resume_at=lost.resume_at,
+            lost=max(0, lost.resume_at - lost.offset),
+        )
+        self._position = lost.resume_at
+
+    async def _hold(self, failure: FetchFailed) -> None:
+        """Wait before the next attempt, but not beyond the time at which the window is due."""
+        self._say(
+            "partition_held",
+            "Cannot read on; trying again",
+            partition=self._partition.number,
+            position=self._position,
+            why=str(failure),
+        )
+        due_in = self._window.due_in(self._stages.clock())
+        pause_s = self._backoff.next()
+        try:
+            async with asyncio.timeout(pause_s if due_in is None else min(pause_s, due_in)) as self._wait:
+                await asyncio.Event().wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._wait = None
+
+    def _say(self, action: str, sentence: str, **context: object) -> None:
+        suppressed = self._stages.occasionally.suppressed((action, self._partition.number))
+        if suppressed is not None:
+            _log.warning(sentence, action=action, suppressed=suppressed, **context)

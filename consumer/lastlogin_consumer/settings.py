@@ -1,0 +1,68 @@
+"""Settings of the consumer; `deploy/consumer.toml` shows and explains them all."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from lastlogin_consumer.compact import WindowLimits
+from lastlogin_schemas.schema import SCHEMAS, Schema
+from lastlogin_service.cassandra import CassandraSettings
+from lastlogin_service.kafka import KafkaSettings, TopicSettings
+from lastlogin_service.logs import ServiceSettings
+from lastlogin_service.settings import Section
+
+
+LOGIN_EVENT_SCHEMAS = {schema.version: schema for schema in SCHEMAS if schema.name == "LoginEvent"}
+
+
+class WindowSettings(Section):
+    """`[window]`: what may wait in memory, over all partitions together."""
+
+    # A minute of 800 logins/s that are all of different users. Each costs half a kilobyte.
+    max_records: int = Field(default=50_000, ge=1, le=10_000_000)
+    # What 50,000 logins take with ordinary user names; only long names or poison reach this first.
+    max_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, le=16 * 1024**3)
+
+
+class ShutdownSettings(Section):
+    """`[shutdown]`: how long SIGTERM may take."""
+
+    deadline_s: float = Field(default=10.0, ge=0, le=3600)
+
+
+class ConsumerSettings(ServiceSettings):
+    """All settings of `lastlogin-consumer`."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTLOGIN_CONSUMER_")
+
+    group: Annotated[str, Field(min_length=1, max_length=249)] = "lastlogin-consumer"
+    # Freshness against writes: a login waits up to this long for a newer one of the same user and service.
+    linger_s: float = Field(default=0.2, ge=0, le=3600)
+    # A login so far ahead of Kafka's append time comes from a wrong clock and would win for ever.
+    future_limit_s: float = Field(default=300.0, ge=0, le=86_400 * 365)
+    # Registry id (Confluent framing) -> version of the LoginEvent schema.
+    schema_ids: dict[Annotated[int, Field(ge=0, lt=2**32)], int] = Field(default_factory=dict, max_length=1000)
+    window: WindowSettings = WindowSettings()
+    kafka: KafkaSettings
+    topics: TopicSettings = TopicSettings()
+    cassandra: CassandraSettings
+    shutdown: ShutdownSettings = ShutdownSettings()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Schema versions that this release does not know."""
+        for schema_id, version in self.schema_ids.items():
+            if version not in LOGIN_EVENT_SCHEMAS:
+                known = ", ".join(map(str, LOGIN_EVENT_SCHEMAS))
+                yield "schema_ids", f"id {schema_id} must name a version of LoginEvent that we know: {known}"
+
+    @property
+    def schemas(self) -> dict[int, Schema]:
+        """The schema of each registry id."""
+        return {schema_id: LOGIN_EVENT_SCHEMAS[version] for schema_id, version in self.schema_ids.items()}
+
+    @property
+    def limits(self) -> WindowLimits:
+        """Limits of all windows together."""
+        return WindowLimits(self.linger_s, self.window.max_records, self.window.max_bytes)

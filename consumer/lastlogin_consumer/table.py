@@ -1,0 +1,145 @@
+"""A session with prepared statements for the table as Cassandra has it. Blocking: for threads of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from cassandra import (
+    AuthenticationFailed,
+    InvalidRequest,
+    OperationTimedOut,
+    Unauthorized,
+    Unavailable,
+    UnresolvableContactPoints,
+    WriteTimeout,
+)
+from cassandra.cluster import Cluster, NoHostAvailable, Session
+from cassandra.query import BoundStatement, PreparedStatement
+
+from lastlogin_consumer.decode import Login
+from lastlogin_consumer.errors import TableNotReady
+from lastlogin_schemas.table import TableMapping, insert_cql
+from lastlogin_service.cassandra import CassandraSettings, build_cluster
+
+
+_COLUMNS_CQL = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+# Values are serialized by hand, so the columns must be what the bytes are meant for.
+_TYPES_WITH_ADDRESS = ("varchar", "timestamp", "inet", "bigint")
+_TYPES_WITHOUT = ("varchar", "timestamp", "bigint")
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTable:
+    """One session with the table; `services` are those that have columns."""
+
+    cluster: Cluster
+    session: Session
+    mapping: TableMapping
+    inserts: Mapping[str, PreparedStatement]
+
+    def statement(self, login: Login) -> BoundStatement:
+        """INSERT of one login under its own time.
+
+        Serialized by hand: a tenth of the driver's cost, and the driver refuses an address without bytes.
+        """
+        prepared = self.inserts[login.service]
+        values = [login.user.encode(), (login.login_at_us // 1000).to_bytes(8, "big", signed=True)]
+        if self.mapping.services[login.service].address is not None:
+            values.append(login.address)
+        values.append(login.login_at_us.to_bytes(8, "big", signed=True))
+        statement = BoundStatement(prepared)
+        statement.values = values
+        return statement
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.cluster.shutdown()
+
+
+def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
+    """Connect, look which of the wanted columns there are, and prepare the statements.
+
+    Raises `TableNotReady`, what the driver raises while Cassandra is away, and `Exit(78)`.
+    """
+    cluster = build_cluster(settings)
+    try:
+        session = cluster.connect()
+        mapping = _look_up(session, wanted)
+        inserts = {service: _prepare(session, mapping, service) for service in mapping.services}
+    except BaseException:
+        cluster.shutdown()
+        raise
+    return OpenTable(cluster, session, mapping, inserts)
+
+
+def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
+    columns = {row.column_name for row in session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))}
+    found = wanted.restricted_to(columns)
+    if wanted.user not in columns or not found.services:
+        name = f"{wanted.keyspace}.{wanted.table}"
+        raise TableNotReady(f"{name} does not exist or has none of our columns; make it with `cqlsh -f tables.cql`")
+    return found
+
+
+def _prepare(session: Session, mapping: TableMapping, service: str) -> PreparedStatement:
+    prepared = session.prepare(insert_cql(mapping, service))
+    prepared.is_idempotent = True
+    expected = _TYPES_WITHOUT if mapping.services[service].address is None else _TYPES_WITH_ADDRESS
+    for column, type_name in zip(prepared.column_metadata, expected, strict=True):
+        if column.type.typename != type_name:
+            raise TableNotReady(
+                f"column {column.name} of {mapping.keyspace}.{mapping.table} is {column.type.typename}, "
+                f"must be {type_name}"
+            )
+    return prepared
+
+
+def log_columns(wanted: TableMapping, found: TableMapping) -> None:
+    """Say what is not written because the table has no column for it."""
+    for service, columns in wanted.services.items():
+        lacking: dict[str, Any] = {"action": "column_missing", "service": service}
+        if service not in found.services:
+            _log.warning(
+                "The table has no column for this service; its logins are skipped until one is added and the "
+                "consumer restarted",
+                column=columns.time,
+                **lacking,
+            )
+        elif columns.address is not None and found.services[service].address is None:
+            _log.warning(
+                "The table has no address column for this service; times are written without",
+                column=columns.address,
+                **lacking,
+            )
+
+
+def explain(error: BaseException) -> str:
+    """Say in a sentence what `error` means and what to do about it, without what users or rows it was about."""
+    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else []
+    for cause in (*causes, error):
+        for known, sentence in _SENTENCES:
+            if isinstance(cause, known):
+                return sentence.format(_short(cause))
+    return type(error).__name__
+
+
+# The first that fits; `{}` is the server's own words.
+_SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
+    (TableNotReady, "{}"),
+    (AuthenticationFailed, "Cassandra refuses the login: check username and password in [cassandra]"),
+    (Unauthorized, "missing rights, see GRANT MODIFY ON TABLE: {}"),
+    (InvalidRequest, "the table is not as it was at the start, see tables.cql: {}"),
+    (Unavailable, "too few replicas are up for the consistency level"),
+    (WriteTimeout, "the replicas did not answer in time"),
+    (OperationTimedOut, "no answer in time"),
+    (UnresolvableContactPoints, "no name in contact_points can be resolved"),
+    (NoHostAvailable, "no node answers: is Cassandra up, are contact_points, port and local_dc right?"),
+)
+
+
+def _short(error: object) -> str:
+    # The server's own words name columns, tables and roles; values of a row are not among them.
+    return " ".join(str(error).split())[:200]

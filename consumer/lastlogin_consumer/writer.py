@@ -1,0 +1,285 @@
+"""Logins into the table: as many requests at a time as pay off, repeated until all are acknowledged.
+
+The driver answers on a thread of its own; its answers are handed to the event loop in bulk, one wake-up for all
+that have come meanwhile.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Thread
+from time import monotonic
+from typing import Any, TypeVar
+
+import structlog
+
+from lastlogin_consumer.decode import Login
+from lastlogin_consumer.errors import TableNotReady
+from lastlogin_consumer.table import OpenTable, explain, log_columns
+from lastlogin_schemas.table import TableMapping
+from lastlogin_service.backoff import Backoff
+from lastlogin_service.exits import Exit
+from lastlogin_service.logs import Occasionally
+
+
+# Over all partitions. More gains nothing with single INSERTs (the client's CPU is the limit), and each one is a
+# row that is repeated when a node dies.
+MAX_IN_FLIGHT = 128
+# After so many failures in a row the rest of a burst is not tried: Cassandra is away, and each try costs CPU.
+_GIVE_UP_AFTER = 32
+# Work that nobody has acknowledged for so long: the driver may be stuck (its PYTHON-1044 and others), or hold
+# addresses that are no longer right. A new session is made beside the old one, then takes its place.
+SILENCE_S = 60.0
+_LOG_INTERVAL_S = 30.0
+
+_T = TypeVar("_T")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Burst:
+    """Rows that one call of `write` is trying to write."""
+
+    unsent: list[Login]
+    finished: asyncio.Future[None]
+    in_flight: int = 0
+    failed: list[Login] = field(default_factory=list)
+    failures_in_a_row: int = 0
+    error: BaseException | None = None
+
+    def settle(self, login: Login, error: BaseException | None) -> None:
+        """Note what became of one row in flight."""
+        self.in_flight -= 1
+        if error is None:
+            self.failures_in_a_row = 0
+        else:
+            self.error = error
+            self.failed.append(login)
+            self.failures_in_a_row += 1
+            if self.failures_in_a_row >= _GIVE_UP_AFTER:
+                self.failed += self.unsent
+                self.unsent.clear()
+        if not self.unsent and not self.in_flight and not self.finished.done():
+            self.finished.set_result(None)
+
+
+class Writer:
+    """Writes logins through a session that it makes, watches and replaces. `open_table` blocks; it gets a thread."""
+
+    def __init__(
+        self,
+        wanted: TableMapping,
+        open_table: Callable[[TableMapping], OpenTable],
+        backoff: Callable[[], Backoff],
+        *,
+        silence_s: float = SILENCE_S,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._wanted = wanted
+        self._open_table = open_table
+        self._backoff = backoff
+        self._silence_s = silence_s
+        self._clock = clock
+        self._occasionally = Occasionally(_LOG_INTERVAL_S)
+        self._loop = asyncio.get_running_loop()
+        self._table: OpenTable | None = None
+        self._replacing: asyncio.Task[None] | None = None
+        self._bursts: deque[_Burst] = deque()
+        self._in_flight: dict[int, tuple[_Burst, Login]] = {}
+        self._tokens = count()
+        # Filled by the driver's thread, emptied by the event loop.
+        self._answers: deque[tuple[int, BaseException | None]] = deque()
+        self._waking = False
+        self._writing = 0
+        self._acknowledged_at = 0.0
+        self._failing = False
+
+    @property
+    def services(self) -> Collection[str]:
+        """Services that have columns; none before `connect` has returned."""
+        return self._table.inserts if self._table is not None else ()
+
+    async def connect(self) -> None:
+        """Open the table; keep trying while Cassandra is away or the table is not there. Raises `Exit`."""
+        backoff = self._backoff()
+        while self._table is None:
+            try:
+                self._table = await _on_thread(lambda: self._open_table(self._wanted))
+            except Exit:
+                raise
+            except Exception as error:  # noqa: BLE001 - the driver's errors have no common base
+                self._report(error)
+                await asyncio.sleep(backoff.next())
+        log_columns(self._wanted, self._table.mapping)
+        self._failing = False
+        _log.info("Connected to Cassandra", action="cassandra_connected", services=sorted(self.services))
+
+    async def write(self, logins: Sequence[Login]) -> None:
+        """Write each login under its own time; return when all are acknowledged, however long that takes.
+
+        Whatever the error, what failed is written again: a timeout says nothing about a row, and repeating
+        changes nothing. May be cancelled.
+        """
+        if not self._writing:
+            self._acknowledged_at = self._clock()
+        self._writing += 1
+        try:
+            backoff = self._backoff()
+            left = list(logins)
+            while left:
+                burst = _Burst(left, self._loop.create_future())
+                await self._try(burst)
+                left = burst.failed
+                if burst.error is not None:
+                    self._report(burst.error, rows=len(left))
+                    await asyncio.sleep(backoff.next())
+        finally:
+            self._writing -= 1
+
+    async def close(self, deadline_s: float) -> None:
+        """Disconnect; rows in flight are abandoned."""
+        if self._replacing is not None:
+            self._replacing.cancel()
+        if self._table is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline_s):
+                    await _on_thread(self._table.close)
+
+    async def _try(self, burst: _Burst) -> None:
+        self._bursts.append(burst)
+        self._send()
+        try:
+            while not burst.finished.done():
+                await asyncio.wait({burst.finished}, timeout=self._silence_s)
+                if self._clock() - self._acknowledged_at >= self._silence_s:
+                    self._replace_session()
+        finally:
+            burst.unsent.clear()
+
+    def _send(self) -> None:
+        """Send rows, the oldest burst's first, as long as there is room in flight."""
+        table = self._table
+        if table is None:
+            raise RuntimeError("write() before connect()")
+        while self._bursts and len(self._in_flight) < MAX_IN_FLIGHT:
+            burst = self._bursts[0]
+            if not burst.unsent:
+                self._bursts.popleft()
+                continue
+            login = burst.unsent.pop()
+            token = next(self._tokens)
+            self._in_flight[token] = burst, login
+            burst.in_flight += 1
+            try:
+                future = table.session.execute_async(table.statement(login))
+                future.add_callbacks(self._succeeded, self._failed, (token,), None, (token,), None)
+            except Exception as error:  # noqa: BLE001 - as any other failure: try again
+                self._answer(token, error)
+
+    # These three run on the driver's thread.
+
+    def _succeeded(self, _rows: Any, token: int) -> None:
+        self._answer(token, None)
+
+    def _failed(self, error: BaseException, token: int) -> None:
+        self._answer(token, error)
+
+    def _answer(self, token: int, error: BaseException | None) -> None:
+        self._answers.append((token, error))
+        if not self._waking:
+            self._waking = True
+            # The loop is closed when the process ends before the driver does.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._take_answers)
+
+    def _take_answers(self) -> None:
+        # First the flag, then the answers: one that comes in between wakes us once more, none is left behind.
+        self._waking = False
+        acknowledged = False
+        while self._answers:
+            token, error = self._answers.popleft()
+            # A row of a session that was replaced has been given up already.
+            if (sent := self._in_flight.pop(token, None)) is not None:
+                burst, login = sent
+                burst.settle(login, error)
+                acknowledged |= error is None
+        if acknowledged:
+            self._acknowledged_at = self._clock()
+            if self._failing:
+                self._failing = False
+                _log.info("Cassandra acknowledges rows again", action="cassandra_back")
+        self._send()
+
+    def _replace_session(self) -> None:
+        if self._replacing is None or self._replacing.done():
+            self._acknowledged_at = self._clock()
+            self._replacing = asyncio.create_task(self._replace())
+
+    async def _replace(self) -> None:
+        """Make a new session beside the old one and let it take over; without success the old one goes on."""
+        _log.warning("Cassandra is silent; making a new session", action="session_replaced")
+        try:
+            table = await _on_thread(lambda: self._open_table(self._wanted))
+        except Exception as error:  # noqa: BLE001 - reported; the next silence tries again
+            self._report(error)
+            return
+        old = self._table
+        if old is not None and (lost := _lost_columns(old.mapping, table.mapping)):
+            self._report(TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql"))
+            await _on_thread(table.close)
+            return
+        self._table = table
+        for token in list(self._in_flight):
+            self._answer(token, TableNotReady("the session was replaced"))
+        if old is not None:
+            await _on_thread(old.close)
+
+    def _report(self, error: BaseException, **context: object) -> None:
+        self._failing = True
+        why = explain(error)
+        if (suppressed := self._occasionally.suppressed(type(error).__name__)) is not None:
+            _log.warning(
+                "Cassandra cannot be written to; waiting and trying again",
+                action="cassandra_failing",
+                why=why,
+                suppressed=suppressed,
+                **context,
+            )
+
+
+def _lost_columns(before: TableMapping, after: TableMapping) -> list[str]:
+    """Columns that were written and are gone: to go on without them would be to lose logins silently."""
+
+    def columns(mapping: TableMapping) -> set[str]:
+        return {name for c in mapping.services.values() for name in (c.time, c.address) if name is not None}
+
+    return sorted(columns(before) - columns(after))
+
+
+def _on_thread(work: Callable[[], _T]) -> Awaitable[_T]:
+    """Run blocking `work` on a thread that does not keep the process from ending, as an executor's would."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type] # without an error there is a result
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - it belongs to whoever awaits
+            error = raised
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, error)
+
+    Thread(target=run, daemon=True).start()
+    return future
