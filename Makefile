@@ -72,5 +72,5 @@ lock: ## resolve the dependencies anew, with hashes
 
 .PHONY: clean
 clean: ## remove everything that the commands above made in this directory
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m lastlogin_stack down; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m lastlogin_stack down --wipe; fi
 	rm -rf .venv .cache .stack dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

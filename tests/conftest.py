@@ -14,13 +14,13 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.commands import running_servers, start_pipeline, stop_servers, wipe
 from lastlogin_stack.dovecot import Dovecot
 from lastlogin_stack.kafka import Kafka
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, PROJECT_ROOT, Layout, layout_from
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, default_directory, layout_from
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
 from tests.support.servers import Running
 
 
-_DEFAULTS = {DIRECTORY_VARIABLE: str(PROJECT_ROOT / ".stack" / "test"), PORT_VARIABLE: "18000"}
+_DEFAULTS = {DIRECTORY_VARIABLE: str(default_directory("test")), PORT_VARIABLE: "18000"}
 _QUICK_FIRST = ("unit", "contract", "integration", "e2e")
 
 

@@ -1,11 +1,12 @@
 """Where a stack lives, and which places are refused."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from lastlogin_stack.errors import CONFIG, StackError
-from lastlogin_stack.layout import PROJECT_ROOT, Layout, layout_from
+from lastlogin_stack.layout import Layout, default_directory, layout_from, private_parent
 
 
 def _ports(layout: Layout) -> set[int]:
@@ -30,11 +31,28 @@ def test_ports_of_two_stacks() -> None:
 
 
 def test_defaults() -> None:
-    """Without variables the stack is in the project's `.stack`, from port 19000 on."""
+    """Without variables the stack is at its default place, from port 19000 on."""
     layout = layout_from({})
 
-    assert Layout(PROJECT_ROOT / ".stack", 19000) == layout
+    assert Layout(default_directory(), 19000) == layout
     assert "127.0.0.1:19092" == layout.kafka_bootstrap
+
+
+def test_a_private_directory_is_found() -> None:
+    """Of a path, the part that Dovecot's users cannot enter is told, also when what follows is not there yet."""
+    with tempfile.TemporaryDirectory() as private:
+        assert Path(private) == private_parent(Path(private) / "clone" / ".stack")
+        Path(private).chmod(0o755)
+        assert None is private_parent(Path(private) / "clone" / ".stack")
+
+
+@pytest.mark.parametrize("clone", ["has a blank", "is-much-too-long" * 6])
+def test_a_stack_moves_out_of_a_project_where_servers_cannot_live(tmp_path: Path, clone: str) -> None:
+    """A clone whose path Kafka, Java or a UNIX socket cannot bear gets a directory of its own below /var/tmp."""
+    moved = default_directory("test", tmp_path / clone)
+
+    assert "/var/tmp" == str(moved.parents[1])  # noqa: S108 - nothing is made there
+    assert default_directory("test", tmp_path / "another blank") != moved
 
 
 def test_arguments_win_over_variables() -> None:

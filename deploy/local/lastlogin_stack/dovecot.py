@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lastlogin_stack.errors import StackError
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, LOOPBACK, Layout, make_open_directory
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, LOOPBACK, Layout, make_open_directory, private_parent
 from lastlogin_stack.server import PROBE_TIMEOUT_S, Server, find_program
 
 
@@ -207,10 +207,8 @@ class Dovecot(Server):
 
 
 def _check_traversable(directory: Path) -> None:
-    for path in (directory, *directory.parents):
-        mode = path.stat().st_mode
-        if not mode & 0o001:
-            raise StackError(
-                f"dovecot: its users cannot enter {path} (mode {mode & 0o777:o}); choose a directory that "
-                f"everybody may enter, for example {DIRECTORY_VARIABLE}=/var/tmp/lastlogin-stack"
-            )
+    if (path := private_parent(directory)) is not None:
+        raise StackError(
+            f"dovecot: its users cannot enter {path}; choose a directory that everybody may enter, for example "
+            f"{DIRECTORY_VARIABLE}=/var/tmp/lastlogin-stack"
+        )

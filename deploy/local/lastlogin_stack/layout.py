@@ -1,5 +1,6 @@
 """Where everything of one stack lives: directories, ports, addresses. Two layouts never share any of them."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -144,7 +145,7 @@ class Layout:
             )
 
     def create(self) -> None:
-        """Make the directory; raise `StackError` (78) when something in it has one of our names and is not ours."""
+        """Make the directory; raise `StackError` (78) when it, or what in it has one of our names, is not ours."""
         marker = self.directory / _MARKER
         if not marker.exists():
             for name in _OWN_NAMES:
@@ -155,6 +156,11 @@ class Layout:
                         code=CONFIG,
                     )
             make_open_directory(self.directory)
+            if self.directory.stat().st_uid != os.geteuid():
+                raise StackError(
+                    f"{self.directory}: belongs to another user; choose another directory with {DIRECTORY_VARIABLE}",
+                    code=CONFIG,
+                )
             marker.touch()
         for name in ("logs", "pids", "services"):
             make_open_directory(self.directory / name)
@@ -169,9 +175,33 @@ class Layout:
 def make_open_directory(path: Path) -> None:
     """Make a directory that other users may enter, whatever the umask says: Dovecot's users must get through."""
     if not path.is_dir():
-        for missing in (*reversed([parent for parent in path.parents if not parent.exists()]), path):
-            missing.mkdir()
-            missing.chmod(0o755)
+        make_open_directory(path.parent)
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
+
+
+def private_parent(directory: Path) -> Path | None:
+    """Return what of `directory` and the directories above it other users may not enter, None when they may."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    return next((path for path in (existing, *existing.parents) if not path.stat().st_mode & 0o001), None)
+
+
+def default_directory(name: str = "", project: Path = PROJECT_ROOT) -> Path:
+    """Where a stack lives unless told otherwise: `.stack` in the project, with `name` below it.
+
+    Where servers cannot live in the project, it is a directory below /var/tmp: when its path is too long or has
+    blanks in it, and as root when it is in a private home, where the users that Dovecot changes to cannot enter.
+    """
+    preferred = project / ".stack" / name
+    try:
+        Layout(preferred).check()
+        habitable = os.geteuid() != 0 or private_parent(preferred) is None
+    except StackError:
+        habitable = False
+    if habitable:
+        return preferred
+    digest = hashlib.sha256(os.fsencode(project)).hexdigest()[:8]
+    return Path("/var/tmp") / f"lastlogin-{os.geteuid()}-{digest}" / name  # noqa: S108 - `create` checks whose it is
 
 
 def layout_from(environ: Mapping[str, str], directory: Path | None = None, base_port: int | None = None) -> Layout:
@@ -179,7 +209,7 @@ def layout_from(environ: Mapping[str, str], directory: Path | None = None, base_
 
     Raises `StackError` (78) when the variable for the port is no number.
     """
-    chosen = directory or Path(environ.get(DIRECTORY_VARIABLE) or PROJECT_ROOT / ".stack")
+    chosen = directory or Path(environ.get(DIRECTORY_VARIABLE) or default_directory())
     text = environ.get(PORT_VARIABLE) or str(DEFAULT_BASE_PORT)
     if base_port is None:
         try:

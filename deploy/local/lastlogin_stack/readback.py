@@ -81,7 +81,7 @@ class EventReader:
 
         Raises TimeoutError when the deadline passed before.
         """
-        records = []
+        records: list[Record] = []
         deadline = time.monotonic() + deadline_s
         while any(self._next[partition] < end for partition, end in self._end.items()):
             if time.monotonic() > deadline:
@@ -92,7 +92,7 @@ class EventReader:
         return records
 
     def _poll(self, timeout_s: float) -> Record | None:
-        message = self._consumer.poll(timeout_s)
+        message: Any = self._consumer.poll(timeout_s)
         if message is None or message.error():
             return None
         self._next[message.partition()] = message.offset() + 1

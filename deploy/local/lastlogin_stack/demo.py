@@ -1,0 +1,111 @@
+"""`make demo`: the examples of Dovecot's last_login manual, by real clients, followed from the login to the row."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from lastlogin_stack.commands import lastlogin_command, run, running_servers, start_pipeline, stop_servers
+from lastlogin_stack.errors import StackError
+from lastlogin_stack.examples import EXAMPLES, Example, StepResult, play
+from lastlogin_stack.layout import Layout
+from lastlogin_stack.readback import EventReader, Record, StatsTable
+
+
+KEEP_VARIABLE = "DEMO_KEEP"
+_FAILED = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN_USER = "test4"
+
+
+def main() -> None:
+    """Run the demo and exit: 0 when every example passed, 1 when one failed, else as `lastlogin_stack` does."""
+    run(_demo)
+
+
+def _demo(layout: Layout) -> int:
+    begun = time.monotonic()
+    with _servers(layout):
+        with StatsTable(layout) as table, EventReader(layout) as events:
+            print("\nEmptying the table, then the manual's examples by real clients:\n")
+            table.truncate()
+            passed = [_show(example, layout, events, table) for example in EXAMPLES]
+        print(f"$ lastlogin show {_SHOWN_USER}")
+        shown = subprocess.run([*lastlogin_command(layout), "show", _SHOWN_USER], check=False)
+        ok = all(passed) and shown.returncode == 0
+        verdict = "all passed" if ok else "NOT ALL PASSED"
+        print(f"\n{sum(passed)} of {len(passed)} examples, {time.monotonic() - begun:.0f} s in all: {verdict}\n")
+    return 0 if ok else _FAILED
+
+
+@contextmanager
+def _servers(layout: Layout) -> Iterator[None]:
+    """Start what does not run yet, and stop exactly that afterwards, unless the user wants to keep it."""
+    before = running_servers(layout)
+    keep = os.environ.get(KEEP_VARIABLE, "") not in ("", "0")
+    try:
+        start_pipeline(layout)
+        yield
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if keep:
+            print(f"{KEEP_VARIABLE} is set, so everything keeps running. `make stack-down` stops it.")
+            print(f"Log in yourself:  curl imap://test1:test1@127.0.0.1:{layout.imap_port}/")
+            print(f"Look it up:       {' '.join(lastlogin_command(layout))} show test1")
+        else:
+            stop_servers(layout, leaving=before)
+            if before:
+                print(f"{', '.join(before)} ran before and still does; `make stack-down` stops it.")
+
+
+def _show(example: Example, layout: Layout, events: EventReader, table: StatsTable) -> bool:
+    print(f"{example.number:<8}{example.title}")
+    bystanders = {user: table.row(user) for user in example.bystanders}
+    passed = True
+    for step in example.steps:
+        result = play(step, layout, events, table)
+        problems = list(result.problems)
+        problems += [f"the row of {user} changed" for user, row in bystanders.items() if table.row(user) != row]
+        _print_step(result)
+        for problem in problems:
+            print(f"        problem {problem}")
+        passed = passed and not problems
+    took = f", row {result.seconds:.2f} s after the login" if passed else ""
+    print(f"        {'PASS' if passed else 'FAIL'}{took}\n", flush=True)
+    return passed
+
+
+def _print_step(result: StepResult) -> None:
+    print(f"        did     {result.step.what}")
+    if result.record is not None:
+        print(f"        event   {_describe(result.record)}")
+    print(f"        row     {result.step.user}")
+    for service, cell in sorted(result.row.items()):
+        address = cell.address or "-"
+        print(f"                  {service:<8}{_text(cell.time.replace(tzinfo=UTC))}  address {address}")
+
+
+def _describe(record: Record) -> str:
+    event = record.event
+    return (
+        f"partition {record.partition} offset {record.offset}: {event.user} {event.service} "
+        f"{_text(_EPOCH + timedelta(microseconds=event.login_at_us))} address {event.remote_ip or '-'}, "
+        f"sequence {event.sequence}, key {event.dict_key}"
+    )
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StackError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.code)
