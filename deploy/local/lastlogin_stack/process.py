@@ -111,11 +111,13 @@ class DetachedProcess:
             return None
         if identity is None:
             return None
+        # In this order: a process that ends in between is still reported as alive, never as ended without its code.
+        alive = identify(identity.pid) == identity
         child = _children.get(identity.pid)
         if child is not None and child.poll() is not None:
             self.exit_code = child.returncode
             del _children[identity.pid]
-        return identity.pid if identify(identity.pid) == identity else None
+        return identity.pid if alive else None
 
     def stop(self, deadline_s: float) -> bool:
         """SIGTERM, then SIGKILL after the deadline; return whether it ended by itself (or did not run)."""
