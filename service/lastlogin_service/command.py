@@ -52,6 +52,9 @@ def exit_codes(name: str, defect: Callable[[Exception], object]) -> Iterator[Non
         sys.exit(end.code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        # Usage errors, ends that click itself asked for, a reader such as `head` that has gone: click's business.
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort; it is reported
         defect(error)
         sys.exit(SOFTWARE)

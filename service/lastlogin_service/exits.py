@@ -1,6 +1,7 @@
 """How a program ends: exit codes as in sysexits.h, so that systemd units and scripts can tell them apart."""
 
 OK = 0
+DATA = 65  # EX_DATAERR: stored data is not what it should be
 UNAVAILABLE = 69  # EX_UNAVAILABLE: Kafka or Cassandra does not answer
 SOFTWARE = 70  # EX_SOFTWARE: a defect of ours
 TEMPFAIL = 75  # EX_TEMPFAIL: starting again may help

@@ -1,0 +1,82 @@
+"""Kafka's admin client, with its failures in words."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+
+from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
+from lastlogin_service.kafka import KafkaSettings, client_options
+
+
+# For a command that somebody waits for; what has not answered by then is away. The second is for each request.
+_DEADLINE_S = 30.0
+_REQUEST_TIMEOUT_MS = 8_000
+
+# What the brokers say (as aiokafka logs it) when waiting does not help.
+_REFUSALS = (
+    "SaslAuthenticationFailed",
+    "UnsupportedSaslMechanism",
+    "IllegalSaslState",
+    "CERTIFICATE_VERIFY_FAILED",
+    "WRONG_VERSION_NUMBER",
+)
+
+_AUTHORIZATION_ERRORS = (29, 30, 31)  # topic, group, cluster (Kafka's protocol guide, "Error codes")
+
+
+class _LastComplaint(logging.Handler):
+    """Keeps aiokafka's last complaint: why no broker could be reached is only in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+@asynccontextmanager
+async def admin_client(settings: KafkaSettings, deadline_s: float = _DEADLINE_S) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Give a connected client; everything inside shares the deadline. What Kafka raises becomes `Exit`."""
+    servers = ", ".join(settings.bootstrap_servers)
+    complaint = _LastComplaint()
+    logger = logging.getLogger("aiokafka")
+    logger.addHandler(complaint)
+    hurried = settings.model_copy(update={"request_timeout_ms": min(settings.request_timeout_ms, _REQUEST_TIMEOUT_MS)})
+    client = AIOKafkaAdminClient(**client_options(hurried, "lastlogin"))
+    try:
+        async with asyncio.timeout(deadline_s):
+            await client.start()
+            yield client
+    except TimeoutError:
+        raise Exit(UNAVAILABLE, f"Kafka at {servers} did not answer within {deadline_s:g} s") from None
+    except KafkaError as error:
+        if error.errno in _AUTHORIZATION_ERRORS:
+            raise Exit(CONFIG, f"the user in [kafka] has no right to do this: {error}") from None
+        cause = complaint.text if isinstance(error, KafkaConnectionError) and complaint.text else str(error)
+        if any(refusal in cause for refusal in _REFUSALS):
+            raise Exit(CONFIG, f"Kafka at {servers} refuses us; check [kafka]: {cause}") from None
+        if cause.rstrip().endswith((":", "closed")):
+            # All that aiokafka says when a request times out, when TLS and plaintext meet, and when our
+            # certificate is not accepted.
+            cause = f"{cause.rstrip(': ')}: no answer; or the port has another kafka.security_protocol"
+            cause += ", or a certificate was not accepted" * settings.uses_tls
+        raise Exit(UNAVAILABLE, f"Kafka does not answer at {servers}: {' '.join(cause.split())}") from None
+    finally:
+        logger.removeHandler(complaint)
+        await client.close()
+
+
+def check(code: int, what: str, message: str | None = None) -> None:
+    """Raise `Exit` when `code`, from a reply, says that Kafka did not do `what` ("create the topic x")."""
+    if code == 0:
+        return
+    kind = for_code(code)
+    detail = f"{kind.__name__}: {message or getattr(kind, 'description', '')}"
+    if code in _AUTHORIZATION_ERRORS:
+        raise Exit(CONFIG, f"the user in [kafka] has no right to {what}: {detail}")
+    raise Exit(UNAVAILABLE, f"Kafka did not {what}: {detail}")

@@ -1,0 +1,156 @@
+"""A row of the table as people and programs read it. Pure.
+
+An address counts only where it was written together with the time beside it (equal write times): rows that
+Dovecot itself wrote may show the address of one login beside the time of another.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+from lastlogin_schemas.table import ServiceColumns, TableMapping
+
+
+# Mail that arrives is not somebody who looks: these never make a mailbox "used".
+DELIVERIES = ("lmtp", "lda")
+
+_NAMES = {"imap": "IMAP", "pop3": "POP3", "lmtp": "last delivery (LMTP)", "lda": "last delivery (LDA)"}
+_TIME, _ADDRESS = "last_login_", "remote_ip_"
+
+_MINUTE, _HOUR, _DAY, _YEAR = 60, 3_600, 86_400, 31_557_600
+# Clocks of mail hosts differ by so much without anything being wrong.
+_CLOCK_SLACK_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The newest login or delivery of one service; `address` is None where none belongs to this time."""
+
+    service: str
+    at: datetime
+    address: str | None
+
+    @property
+    def epoch_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        return (self.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What the table says of a user: for each of its services the newest use, or None."""
+
+    user: str
+    uses: Mapping[str, Use | None]
+    keeps_addresses: bool
+
+    @property
+    def last_login(self) -> Use | None:
+        """The newest login by any service; deliveries are none."""
+        return max(self._of(delivery=False), key=lambda use: use.at, default=None)
+
+    @property
+    def last_delivery(self) -> Use | None:
+        """The newest delivery."""
+        return max(self._of(delivery=True), key=lambda use: use.at, default=None)
+
+    def _of(self, *, delivery: bool) -> Iterator[Use]:
+        return (use for use in self.uses.values() if use and (use.service in DELIVERIES) is delivery)
+
+
+def mapping_of(keyspace: str, table: str, columns: Iterable[tuple[str, str, str]]) -> TableMapping | None:
+    """Mapping of a table by its columns (name, kind, type); None when it is not of our shape.
+
+    Any `last_login_<service>` of type timestamp is a service, those of the manual first.
+    """
+    columns = list(columns)
+    keys = [name for name, kind, _ in columns if kind == "partition_key"]
+    if len(keys) != 1 or any(kind == "clustering" for _, kind, _ in columns):
+        return None
+    names = {name for name, _, _ in columns}
+    times = [name for name, _, kind in columns if kind == "timestamp" and name.startswith(_TIME)]
+    usual = list(TableMapping().services)
+    services = sorted(
+        (name.removeprefix(_TIME) for name in times),
+        key=lambda service: (usual.index(service) if service in usual else len(usual), service),
+    )
+    mapping = TableMapping(
+        keyspace, table, keys[0], {service: ServiceColumns(_TIME + service, _ADDRESS + service) for service in services}
+    )
+    return mapping.restricted_to(names) if services else None
+
+
+def lookup_of(user: str, mapping: TableMapping, row: Sequence[Any]) -> Lookup:
+    """Read a row that `select_cql(mapping)` gave; its times are UTC without saying so, as the driver's are."""
+    values = iter(row[1:])
+    uses: dict[str, Use | None] = {}
+    for service, columns in mapping.services.items():
+        at, written = next(values), next(values)
+        address, address_written = (next(values), next(values)) if columns.address is not None else (None, None)
+        uses[service] = (
+            Use(service, at.replace(tzinfo=UTC), address if address_written == written else None) if at else None
+        )
+    return Lookup(user, uses, any(columns.address for columns in mapping.services.values()))
+
+
+def text(lookup: Lookup, now: datetime, zone: tzinfo | None) -> str:
+    """Lines for people, times in `zone` (None: this machine's)."""
+    rows = [_row(service, use, lookup.keeps_addresses, now, zone) for service, use in lookup.uses.items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join([f"{lookup.user}: {_headline(lookup, now)}", "", *lines])
+
+
+def document(lookup: Lookup) -> dict[str, Any]:
+    """Return the same for programs: times as ISO 8601 in UTC and as milliseconds since 1970."""
+
+    def entry(use: Use | None) -> dict[str, Any] | None:
+        if use is None:
+            return None
+        iso = use.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"time": iso, "epoch_ms": use.epoch_ms, "address": use.address}
+
+    def newest(use: Use | None) -> dict[str, Any] | None:
+        return {"service": use.service, **(entry(use) or {})} if use is not None else None
+
+    return {
+        "user": lookup.user,
+        "found": True,
+        "last_login": newest(lookup.last_login),
+        "last_delivery": newest(lookup.last_delivery),
+        "services": {service: entry(use) for service, use in lookup.uses.items()},
+    }
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """Distance of two times in words, in the largest unit that makes at least one, whole units only."""
+    seconds = (now - at).total_seconds()
+    if abs(seconds) <= _CLOCK_SLACK_S:
+        return "just now"
+    words = _length(abs(seconds))
+    return f"{words} ago" if seconds > 0 else f"{words} in the future: a clock is wrong"
+
+
+def _length(seconds: float) -> str:
+    for unit, name in ((_YEAR, "year"), (_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1, "second")):
+        if (count := int(seconds // unit)) >= 1:
+            return f"{count} {name}{'s' * (count != 1)}"
+    return "less than a second"
+
+
+def _headline(lookup: Lookup, now: datetime) -> str:
+    if (login := lookup.last_login) is not None:
+        return f"last login was by {_NAMES.get(login.service, login.service)} {ago(login.at, now)}"
+    if (delivery := lookup.last_delivery) is not None:
+        return f"no login recorded, only deliveries, the last {ago(delivery.at, now)}"
+    return "no login recorded"
+
+
+def _row(service: str, use: Use | None, addresses: bool, now: datetime, zone: tzinfo | None) -> tuple[str, ...]:  # noqa: FBT001 - private, and named at its one call
+    name = _NAMES.get(service, service)
+    if use is None:
+        return name, "none recorded", "", ""
+    time = use.at.astimezone(zone).isoformat(" ", "seconds")
+    origin = (f"from {use.address}" if use.address else "no address recorded") if addresses else ""
+    return name, time, ago(use.at, now), origin

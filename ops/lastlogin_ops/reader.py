@@ -1,0 +1,134 @@
+"""Rows from Cassandra."""
+
+import threading
+from collections.abc import Callable
+from random import sample
+from typing import Any, TypeVar
+
+from cassandra import (
+    DriverException,
+    InvalidRequest,
+    Unauthorized,
+    UnresolvableContactPoints,
+)
+from cassandra.cluster import NoHostAvailable, Session
+
+from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of
+from lastlogin_schemas.table import TableMapping, select_cql
+from lastlogin_service.cassandra import CassandraSettings, build_cluster
+from lastlogin_service.exits import CONFIG, DATA, UNAVAILABLE, Exit
+
+
+T = TypeVar("T")
+
+# Somebody is on the telephone. The driver tries contact points one after the other: few enough of them, each
+# for short enough, fit into the deadline.
+_DEADLINE_S = 10.0
+_CONTACT_POINTS = 4
+_CONNECT_TIMEOUT_S = 2.0
+_REQUEST_TIMEOUT_S = 5.0
+
+# What the driver's errors contain, and what it means for people.
+_CAUSES = (
+    ("Bad credentials", CONFIG, "Cassandra refuses cassandra.username and its password"),
+    ("requires authentication", CONFIG, "Cassandra wants a login, set cassandra.username and password_file"),
+    ("CERTIFICATE_VERIFY_FAILED", CONFIG, "Cassandra's certificate is not trusted, check cassandra.ca_file"),
+    ("WRONG_VERSION_NUMBER", CONFIG, "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port"),
+    ("protocol version", CONFIG, "try cassandra.protocol_version = 4"),
+    ("Unavailable exception", UNAVAILABLE, "too few of Cassandra's nodes are up for cassandra.consistency"),
+)
+
+_COLUMNS = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+
+
+def find(settings: CassandraSettings, user: str) -> Lookup | None:
+    """Look a user up; None when there is no row. Raises `Exit`: what Cassandra says, in words."""
+
+    def read(session: Session) -> Lookup | None:
+        mapping = _mapping(session, settings)
+        row = session.execute(session.prepare(select_cql(mapping)), (user,)).one()
+        return lookup_of(user, mapping, tuple(row)) if row is not None else None
+
+    return _ask(settings, read)
+
+
+def mapping(settings: CassandraSettings) -> TableMapping:
+    """Which columns the table has. Raises as `find`."""
+    return _ask(settings, lambda session: _mapping(session, settings))
+
+
+def _mapping(session: Session, settings: CassandraSettings) -> TableMapping:
+    name = f"{settings.keyspace}.{settings.table}"
+    columns = session.execute(_COLUMNS, (settings.keyspace, settings.table)).all()
+    if not columns:
+        raise Exit(CONFIG, f"there is no table {name}: check cassandra.keyspace and cassandra.table, or make it")
+    found = mapping_of(settings.keyspace, settings.table, map(tuple, columns))
+    if found is None:
+        raise Exit(CONFIG, f"the table {name} has no row per user with columns last_login_<service> (timestamp)")
+    return found
+
+
+def _ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
+    points = settings.contact_points
+    hurried = settings.model_copy(
+        update={
+            "contact_points": sample(points, min(len(points), _CONTACT_POINTS)),
+            "request_timeout_s": min(settings.request_timeout_s, _REQUEST_TIMEOUT_S),
+        }
+    )
+    answer: list[T] = []
+    failure: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            cluster = build_cluster(hurried)
+            cluster.connect_timeout = cluster.control_connection_timeout = _CONNECT_TIMEOUT_S
+            try:
+                answer.append(question(cluster.connect()))
+            finally:
+                cluster.shutdown()
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+            failure.append(error)
+
+    # The driver bounds each step, not their sum.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_DEADLINE_S)
+    if answer:
+        return answer[0]
+    raise _in_words(failure[0] if failure else TimeoutError(), settings)
+
+
+def _in_words(error: Exception, settings: CassandraSettings) -> Exception:
+    nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
+    code = UNAVAILABLE
+    match error:
+        case TimeoutError():
+            message = f"Cassandra did not answer within {_DEADLINE_S:g} s ({nodes})"
+        case UnresolvableContactPoints():
+            message = f"no name in cassandra.contact_points resolves ({nodes})"
+        case NoHostAvailable():
+            code, message = _unreachable(error.errors, settings)
+            message += f" ({nodes})"
+        case Unauthorized():
+            code, message = CONFIG, f"the user in [cassandra] may not read the table: {error}"
+        case InvalidRequest():
+            code, message = CONFIG, f"Cassandra refuses the query: {error}"
+        case DriverException() if "Failed decoding" in str(error):
+            code, message = DATA, f"the row holds what is no time; look at it in cqlsh: {error}"
+        case DriverException():
+            message = f"Cassandra could not answer ({nodes}): {error}"
+        case _:
+            return error
+    return Exit(code, " ".join(message.split()))
+
+
+def _unreachable(errors: Any, settings: CassandraSettings) -> tuple[int, str]:
+    # A plain list of addresses when no node was even tried.
+    causes = "; ".join(sorted({str(cause) for cause in errors.values()})) if isinstance(errors, dict) else ""
+    if not causes and settings.local_dc is not None:
+        return CONFIG, f"Cassandra has no node in the data centre {settings.local_dc}: check cassandra.local_dc"
+    for sign, code, what in _CAUSES:
+        if sign in causes:
+            return code, f"{what}: {causes}"
+    return UNAVAILABLE, f"Cassandra does not answer: {causes or 'no node is up'}"

@@ -1,0 +1,125 @@
+"""The command's line: usage, configuration, and servers that are away."""
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lastlogin_ops.main import main
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave nothing of ours in the environment but what the test gives."""
+    for name in list(os.environ):
+        if name.startswith("LASTLOGIN_"):
+            monkeypatch.delenv(name)
+
+
+def lastlogin(*arguments: str, **environ: str) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main, arguments, env=environ)
+
+
+CASSANDRA = "LASTLOGIN_CASSANDRA__CONTACT_POINTS"
+KAFKA = "LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"
+
+
+def test_help() -> None:
+    """Without arguments, and on request, it explains itself."""
+    assert lastlogin().output == lastlogin("--help").output
+    for fact in ("show", "topics", "deploy/lastlogin.toml", "/etc/lastlogin/lastlogin.toml", "69", "78"):
+        assert fact in lastlogin("--help").output
+    assert lastlogin("--version").output.startswith("lastlogin 0.")
+
+
+def test_usage_errors() -> None:
+    """Bad arguments are usage errors, told without asking any server."""
+    for arguments in (("show",), ("show", ""), ("show", "u" * 65_536), ("show", "\udcff"), ("shwo", "u")):
+        result = lastlogin(*arguments)
+        assert result.exit_code == 2
+        assert "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (("show", "u"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
+        (("topics", "plan"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+        (("topics", "apply"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+    ],
+)
+def test_part_that_is_not_configured(arguments: tuple[str, ...], key: str) -> None:
+    """A subcommand whose part is not configured says which key it needs."""
+    result = lastlogin(*arguments)
+
+    assert result.exit_code == 78
+    assert result.stderr == f"lastlogin: [{key.split('.', maxsplit=1)[0]}] is not configured: set {key}\n"
+
+
+def test_bad_configuration(tmp_path: Path) -> None:
+    """Every subcommand ends with all problems of the configuration."""
+    file = tmp_path / "lastlogin.toml"
+    file.write_text("[lag]\ngruop = 1\n[topics]\npartitions = 0\n")
+
+    for arguments in (("show", "u"), ("topics", "plan"), ("--check-config",), ("--print-config",)):
+        result = lastlogin("--config", str(file), *arguments)
+
+        assert result.exit_code == 78
+        assert result.stderr == (
+            f"lastlogin: {file}: topics.partitions: 0 - must be a whole number, at least 1 and at most 1000\n"
+            f"lastlogin: {file}: lag.gruop: unknown key - did you mean group?\n"
+        )
+
+
+def test_good_configuration(tmp_path: Path) -> None:
+    """A good configuration is said to be so, with a warning where everybody can read its secrets, and printed."""
+    file = tmp_path / "lastlogin.toml"
+    file.write_text('[cassandra]\ncontact_points = ["c"]\nusername = "u"\npassword = "hunter2"\n')
+    file.chmod(0o644)
+
+    result = lastlogin("--config", str(file), "--check-config")
+
+    assert (result.exit_code, result.stdout) == (0, f"{file}: ok\n")
+    assert result.stderr == (
+        f"lastlogin: warning: {file}: every user of this machine can read the secret password in it\n"
+    )
+    printed = tomllib.loads(lastlogin("--config", str(file), "--print-config").stdout)
+    assert printed["cassandra"]["password"] == "********"
+    assert "kafka" not in printed
+
+
+def test_cassandra_away(unused_tcp_port: int) -> None:
+    """A Cassandra that is away is one sentence and 69."""
+    for arguments in (["u"], ["u", "--json"], ["u", "--cql"]):
+        result = lastlogin(
+            "show", *arguments, **{CASSANDRA: "127.0.0.1", "LASTLOGIN_CASSANDRA__PORT": str(unused_tcp_port)}
+        )
+
+        assert (result.exit_code, result.stdout) == (69, "")
+        assert result.stderr.startswith("lastlogin: Cassandra does not answer: [Errno 111] ")
+        assert result.stderr.endswith(f" (127.0.0.1 port {unused_tcp_port})\n")
+        assert result.stderr.count("\n") == 1
+
+
+def test_cassandra_unknown() -> None:
+    """Names that do not resolve are one sentence and 69."""
+    result = lastlogin("show", "u", **{CASSANDRA: "nowhere.invalid"})
+
+    assert result.exit_code == 69
+    assert result.stderr == "lastlogin: no name in cassandra.contact_points resolves (nowhere.invalid port 9042)\n"
+
+
+@pytest.mark.parametrize("subcommand", ["plan", "apply"])
+def test_kafka_away(subcommand: str, unused_tcp_port: int) -> None:
+    """A Kafka that is away is one sentence with the reason, which aiokafka only logs, and 69."""
+    server = f"127.0.0.1:{unused_tcp_port}"
+    result = lastlogin("topics", subcommand, **{KAFKA: server})
+
+    assert (result.exit_code, result.stdout) == (69, "")
+    assert result.stderr == (
+        f"lastlogin: Kafka does not answer at {server}: "
+        f"Unable connect to \"{server}\": [Errno 111] Connect call failed ('127.0.0.1', {unused_tcp_port})\n"
+    )

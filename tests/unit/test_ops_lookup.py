@@ -1,0 +1,185 @@
+"""A row of the table as people and programs read it."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from lastlogin_ops.lookup import Lookup, Use, ago, document, lookup_of, mapping_of, text
+from lastlogin_schemas.table import ServiceColumns, TableMapping
+
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+
+MANUAL = [
+    ("last_login_imap", "regular", "timestamp"),
+    ("last_login_lmtp", "regular", "timestamp"),
+    ("last_login_pop3", "regular", "timestamp"),
+    ("user", "partition_key", "text"),
+]
+ADDRESSES = [(f"remote_ip_{service}", "regular", "inet") for service in ("imap", "lmtp", "pop3")]
+
+
+def cell(at: datetime, written: int, *address: object) -> tuple[object, ...]:
+    """Time, its write time, and if given the address and its write time, as the driver gives them."""
+    return (at.replace(tzinfo=None), written, *address)
+
+
+def test_mapping_of_the_manuals_tables() -> None:
+    """The manual's table is read with and without addresses, services in the order of the manual."""
+    plain = mapping_of("k", "t", MANUAL)
+    with_addresses = mapping_of("k", "t", MANUAL + ADDRESSES)
+
+    services = ("imap", "pop3", "lmtp")
+    assert plain == TableMapping("k", "t", "user", {s: ServiceColumns(f"last_login_{s}", None) for s in services})
+    assert with_addresses == TableMapping(
+        "k", "t", "user", {s: ServiceColumns(f"last_login_{s}", f"remote_ip_{s}") for s in services}
+    )
+    assert list(with_addresses.services) == list(services)
+
+
+def test_mapping_of_more_services() -> None:
+    """Services that a site added are found; columns of another kind are not taken for one; the key has any name."""
+    columns = [
+        ("last_login_sieve", "regular", "timestamp"),
+        ("last_login_webmail", "regular", "timestamp"),
+        ("last_login_comment", "regular", "text"),
+        ("mailbox", "partition_key", "text"),
+    ]
+    mapping = mapping_of("k", "t", columns)
+
+    assert mapping is not None
+    assert (mapping.user, list(mapping.services)) == ("mailbox", ["webmail", "sieve"])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [("user", "partition_key", "text")],
+        [*MANUAL, ("service", "clustering", "text")],
+        [*MANUAL, ("domain", "partition_key", "text")],
+    ],
+)
+def test_tables_of_another_shape(columns: list[tuple[str, str, str]]) -> None:
+    """A table without times, or with several rows a user, is not read."""
+    assert mapping_of("k", "t", columns) is None
+
+
+def test_address_belongs_to_its_time() -> None:
+    """An address counts only where it was written together with the time beside it."""
+    mapping = mapping_of("k", "t", MANUAL + ADDRESSES)
+    assert mapping is not None
+    row = (
+        "u",
+        *cell(NOW, 5, "192.0.2.1", 5),
+        *cell(NOW, 5, "192.0.2.2", 4),
+        *(None, None, "192.0.2.3", 1),
+    )
+
+    lookup = lookup_of("u", mapping, row)
+
+    assert lookup.uses == {"imap": Use("imap", NOW, "192.0.2.1"), "pop3": Use("pop3", NOW, None), "lmtp": None}
+    assert lookup.keeps_addresses
+
+
+def test_zero_byte_address_is_none() -> None:
+    """An address of zero bytes, which reads as null with a write time, is no address."""
+    mapping = TableMapping("k", "t", "user", {"imap": ServiceColumns("time", "address")})
+
+    assert lookup_of("u", mapping, ("u", *cell(NOW, 5, None, 5))).uses == {"imap": Use("imap", NOW, None)}
+
+
+def test_deliveries_are_no_logins() -> None:
+    """Mail that arrives is kept out of the last login."""
+    login = Use("pop3", NOW - timedelta(days=9), None)
+    delivery = Use("lmtp", NOW, None)
+    lookup = Lookup("u", {"imap": None, "pop3": login, "lmtp": delivery, "lda": None}, keeps_addresses=False)
+
+    assert (lookup.last_login, lookup.last_delivery) == (login, delivery)
+
+
+def test_text() -> None:
+    """Each service has its line: time in the zone with its offset then, distance, address of that very login."""
+    lookup = Lookup(
+        "test1@example.org",
+        {
+            "imap": Use("imap", NOW - timedelta(minutes=3), "192.0.2.1"),
+            "pop3": Use("pop3", NOW - timedelta(days=150), None),
+            "webmail": None,
+            "lmtp": Use("lmtp", NOW - timedelta(seconds=1), "2001:db8::1"),
+        },
+        keeps_addresses=True,
+    )
+
+    assert text(lookup, NOW, BERLIN) == (
+        "test1@example.org: last login was by IMAP 3 minutes ago\n"
+        "\n"
+        "IMAP                  2026-11-24 12:57:00+01:00  3 minutes ago  from 192.0.2.1\n"
+        "POP3                  2026-06-27 14:00:00+02:00  150 days ago   no address recorded\n"
+        "webmail               none recorded\n"
+        "last delivery (LMTP)  2026-11-24 12:59:59+01:00  just now       from 2001:db8::1"
+    )
+
+
+def test_text_without_addresses() -> None:
+    """A table without addresses says nothing of them; services without a name of their own go by theirs."""
+    lookup = Lookup("u", {"sieve": Use("sieve", NOW - timedelta(hours=2), None)}, keeps_addresses=False)
+
+    assert text(lookup, NOW, UTC) == (
+        "u: last login was by sieve 2 hours ago\n\nsieve  2026-11-24 10:00:00+00:00  2 hours ago"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uses", "headline"),
+    [
+        ({"lmtp": Use("lmtp", NOW, None)}, "u: no login recorded, only deliveries, the last just now"),
+        ({"imap": None}, "u: no login recorded"),
+    ],
+)
+def test_headline_without_login(uses: dict[str, Use | None], headline: str) -> None:
+    """Without a login the headline says so, and names deliveries as such."""
+    assert text(Lookup("u", uses, keeps_addresses=False), NOW, UTC).splitlines()[0] == headline
+
+
+def test_document() -> None:
+    """For programs: UTC, milliseconds since 1970, null where nothing is recorded."""
+    at = datetime(2026, 11, 24, 11, 57, 0, 123_000, tzinfo=UTC)
+    lookup = Lookup("u", {"imap": Use("imap", at, "192.0.2.1"), "pop3": None, "lmtp": None}, keeps_addresses=True)
+    entry = {"time": "2026-11-24T11:57:00.123Z", "epoch_ms": 1_795_521_420_123, "address": "192.0.2.1"}
+
+    assert document(lookup) == {
+        "user": "u",
+        "found": True,
+        "last_login": {"service": "imap", **entry},
+        "last_delivery": None,
+        "services": {"imap": entry, "pop3": None, "lmtp": None},
+    }
+    assert datetime.fromtimestamp(1_795_521_420_123 / 1000, UTC) == at
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "just now"),
+        (2, "just now"),
+        (-2, "just now"),
+        (2.5, "2 seconds ago"),
+        (59.9, "59 seconds ago"),
+        (60, "1 minute ago"),
+        (3_599, "59 minutes ago"),
+        (3_600, "1 hour ago"),
+        (86_399, "23 hours ago"),
+        (86_400, "1 day ago"),
+        (365 * 86_400, "365 days ago"),
+        (366 * 86_400, "1 year ago"),
+        (3 * 366 * 86_400, "3 years ago"),
+        (-90, "1 minute in the future: a clock is wrong"),
+    ],
+)
+def test_ago(seconds: float, words: str) -> None:
+    """Distances are told in whole units; a little of the future is only a clock's slack."""
+    assert ago(NOW - timedelta(seconds=seconds), NOW) == words
+    elsewhere = timezone(timedelta(hours=5))
+    assert ago((NOW - timedelta(seconds=seconds)).astimezone(elsewhere), NOW) == words
