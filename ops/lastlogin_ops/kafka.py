@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError, for_code
 
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
@@ -55,7 +55,7 @@ async def admin_client(settings: KafkaSettings, deadline_s: float = _DEADLINE_S)
     except TimeoutError:
         raise Exit(UNAVAILABLE, f"Kafka at {servers} did not answer within {deadline_s:g} s") from None
     except KafkaError as error:
-        if error.errno in _AUTHORIZATION_ERRORS:
+        if isinstance(error, BrokerResponseError) and error.errno in _AUTHORIZATION_ERRORS:
             raise Exit(CONFIG, f"the user in [kafka] has no right to do this: {error}") from None
         cause = complaint.text if isinstance(error, KafkaConnectionError) and complaint.text else str(error)
         if any(refusal in cause for refusal in _REFUSALS):
