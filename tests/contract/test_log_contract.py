@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -129,11 +129,10 @@ class KafkaLog:
             await self._source.stop(10)
 
     def letters(self) -> list[tuple[bytes | None, bytes | None, str, int]]:
-        found = []
-        for letter in self._topics.letters():
-            headers: dict[str, Any] = dict(letter.headers() or [])
-            found.append((letter.key(), letter.value(), headers["reason"].decode(), int(headers["offset"])))
-        return found
+        return [
+            (letter.key, letter.value, letter.story["reason"], int(letter.story["offset"]))
+            for letter in self._topics.letters()
+        ]
 
 
 def _options(layout: Layout) -> dict[str, object]:

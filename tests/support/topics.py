@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from lastlogin_schemas.event import LoginEvent
@@ -15,6 +16,20 @@ from tests.support.logins import message
 
 
 _DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One record of the dead-letter topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+    @property
+    def story(self) -> dict[str, str]:
+        """The headers, the last of each name, as text."""
+        return {name: value.decode() for name, value in self.headers}
 
 
 class Topics:
@@ -70,14 +85,15 @@ class Topics:
         for future in self._admin.delete_records([where]).values():
             future.result(_DEADLINE_S)
 
-    def letters(self) -> list[Message]:
+    def letters(self) -> list[Letter]:
         """Everything in the dead-letter topic."""
         reader = Consumer({**self._servers, "group.id": "letters", "enable.auto.commit": False})
         try:
             where = TopicPartition(self.dead_letters, 0, 0)
             low, high = reader.get_watermark_offsets(where, timeout=_DEADLINE_S)
             reader.assign([where])
-            return [] if low == high else list(reader.consume(high - low, timeout=_DEADLINE_S))
+            records: Any = [] if low == high else reader.consume(high - low, timeout=_DEADLINE_S)
+            return [Letter(record.key(), record.value(), record.headers()) for record in records]
         finally:
             reader.close()
 
