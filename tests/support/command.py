@@ -1,0 +1,33 @@
+"""The installed command `lastlogin`, run against a stack."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lastlogin_stack.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def lastlogin(layout: Layout, *arguments: str, **variables: str) -> Ended:
+    """Run `lastlogin`; `variables` are settings such as TOPICS__PARTITIONS, besides where the servers are."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LASTLOGIN_")}
+    settings = {
+        "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,
+        "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
+        "CASSANDRA__PORT": str(layout.cassandra_port),
+    }
+    environ |= {f"LASTLOGIN_{name}": value for name, value in (settings | variables).items()}
+    environ["TZ"] = "Europe/Berlin"
+    script = Path(sys.executable).with_name("lastlogin")
+    done = subprocess.run([script, *arguments], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
