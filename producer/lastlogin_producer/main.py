@@ -1,0 +1,94 @@
+"""The command `lastlogin-producer`."""
+
+import asyncio
+import time
+from contextlib import suppress
+from random import Random
+from typing import Any
+
+import structlog
+
+from lastlogin_producer.events import EventRules
+from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_producer.publisher import Publisher
+from lastlogin_producer.server import DictServer, ServerLimits
+from lastlogin_producer.settings import ProducerSettings
+from lastlogin_producer.spool import Spool
+from lastlogin_service.command import service_command
+from lastlogin_service.signals import stop_event
+
+
+NAME = "lastlogin-producer"
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: ProducerSettings) -> None:
+    """Take logins on until SIGTERM. Raises `Exit`; anything else it raises is a defect.
+
+    The spool comes first, for its lock keeps a second producer away from the socket; Kafka is not waited for; the
+    socket comes last, when whoever connects can be answered.
+    """
+    async with stop_event() as stop:
+        spool = Spool(settings.spool, settings.backend, _now_us)
+        _log.info(
+            f"Spool open; {spool.rows_waiting} messages wait for Kafka",
+            action="spool_open",
+            backend=spool.backend,
+            epoch=spool.epoch,
+            rows=spool.rows_waiting,
+        )
+        publisher = Publisher(spool, settings.kafka, settings.topics, settings.publisher, Random())  # noqa: S311 - jitter
+        publishing = asyncio.create_task(publisher.run())
+        try:
+            deadline = await _serve(settings, spool, publishing, stop)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await publisher.drain()
+        finally:
+            publishing.cancel()
+            await asyncio.wait({publishing})
+            left = spool.rows_waiting
+            await spool.close()
+            _log.info(f"Stopped; {left} messages wait in the spool for the next start", action="stopped", rows=left)
+
+
+async def _serve(
+    settings: ProducerSettings, spool: Spool, publishing: asyncio.Task[None], stop: asyncio.Event
+) -> float:
+    """Serve until `stop` is set; return the loop's time at which everything must have ended.
+
+    Raises the `Exit` with which the spool fails, and whatever ends `publishing`.
+    """
+    loop = asyncio.get_running_loop()
+    file = settings.socket
+    server = DictServer(
+        Listener(SocketFile(file.path, int(file.mode, 8), file.owner, file.group)),
+        settings.dicts.names,
+        EventRules(spool.backend, settings.dicts.key_patterns, settings.dicts.default_service),
+        spool,
+        ServerLimits(connections=file.max_connections),
+        now_us=_now_us,
+    )
+    await server.start()
+    stopping = asyncio.create_task(stop.wait())
+    ends: set[asyncio.Future[Any]] = {stopping, spool.failed, publishing}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if spool.failed.done():
+            raise spool.failed.result()
+        if publishing.done():
+            await publishing
+    finally:
+        stopping.cancel()
+        deadline = loop.time() + settings.shutdown.deadline_s
+        await server.stop_accepting()
+        await server.drain(settings.shutdown.deadline_s)
+    return deadline
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+main = service_command(NAME, ProducerSettings, run, summary="Takes Dovecot's logins on and streams them to Kafka.")

@@ -1,0 +1,132 @@
+"""Everything about the producer that can be configured; `deploy/producer.toml` shows it with comments."""
+
+import grp
+import os
+import pwd
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from lastlogin_producer.events import EventRules, KeyPattern
+from lastlogin_service.kafka import KafkaSettings, TopicSettings
+from lastlogin_service.logs import ServiceSettings
+from lastlogin_service.settings import Section, matching
+
+
+_GIB = 1_073_741_824
+# sockaddr_un.sun_path has 108 bytes with its closing zero (unix(7)).
+_SOCKET_PATH_BYTES = 107
+
+
+def _host_name() -> str:
+    """Return this host's full name; where nobody has given it a domain, the short one."""
+    name = socket.getfqdn()
+    return socket.gethostname() if name.startswith("localhost") else name
+
+
+class SocketSettings(Section):
+    """`[socket]`: where Dovecot finds the producer, and who may connect."""
+
+    path: Path = Path("/run/lastlogin/dict.sock")
+    mode: Annotated[str, matching(r"0?[0-7]{3}", 'must be an octal mode in quotes, such as "0660"')] = "0660"
+    owner: str | None = None
+    group: str | None = None
+    # A login holds its connection for a millisecond; so many at once are a flood, or a disk that stands still.
+    max_connections: int = Field(default=4_096, ge=1, le=100_000)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """The path must fit a socket's address; owner and group must exist."""
+        if not self.path.is_absolute() or len(os.fsencode(self.path)) > _SOCKET_PATH_BYTES:
+            yield "path", f"must be an absolute path of at most {_SOCKET_PATH_BYTES} bytes"
+        if self.owner is not None and not _exists(pwd.getpwnam, self.owner):
+            yield "owner", "must be a user of this system"
+        if self.group is not None and not _exists(grp.getgrnam, self.group):
+            yield "group", "must be a group of this system"
+
+
+class DictSettings(Section):
+    """`[dicts]`: which dicts and keys are served. `EventRules` says how patterns are read."""
+
+    names: list[Annotated[str, matching(r"[^\x00-\x1f/]{1,255}", "must be the name of a dict, such as statsdb")]] = (
+        Field(default=["statsdb"], min_length=1, max_length=100)
+    )
+    # What Dovecot's manual configures, and the same without an address.
+    key_patterns: list[str] = Field(
+        default=["last-login/$service/$user/$ip", "last-login/$service/$user"], min_length=1, max_length=100
+    )
+    default_service: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Every pattern that cannot work is told, not only the first."""
+        found = False
+        for pattern in self.key_patterns:
+            try:
+                KeyPattern(pattern)
+            except ValueError as error:
+                found = True
+                yield "key_patterns", str(error)
+        if not found:
+            try:
+                EventRules("", self.key_patterns, self.default_service)
+            except ValueError as error:
+                yield "default_service", str(error)
+
+
+class SpoolSettings(Section):
+    """`[spool]`: where messages wait for Kafka, and how many may."""
+
+    directory: Path = Path("/var/lib/lastlogin/spool")
+    # A day without Kafka at 230 logins a second: 20 million, and 200 bytes each in the file.
+    max_bytes: int = Field(default=4 * _GIB, ge=1)
+    max_rows: int = Field(default=20_000_000, ge=1)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """A relative directory would depend on where the service was started."""
+        if not self.directory.is_absolute():
+            yield "directory", "must be an absolute path"
+
+
+class PublisherSettings(Section):
+    """`[publisher]`: the form in which messages go to Kafka."""
+
+    compression: Literal["none", "gzip", "lz4", "zstd"] = "zstd"
+    # Ids that a schema registry gave to our schemas; with one, that message goes out in Confluent's wire format.
+    schema_ids: dict[Literal["LoginEvent", "RawWrite"], Annotated[int, Field(ge=1, lt=2**31)]] = Field(
+        default_factory=dict
+    )
+
+
+class ShutdownSettings(Section):
+    """`[shutdown]`: what a stop may take."""
+
+    # systemd kills after 90 s, Kubernetes after 30 s.
+    deadline_s: float = Field(default=10.0, ge=0, le=600)
+
+
+class ProducerSettings(ServiceSettings):
+    """Settings of `lastlogin-producer`."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTLOGIN_PRODUCER_")
+
+    backend: Annotated[
+        str, matching(r"[\w.-]{1,253}", "must be a name of letters, digits, dots, hyphens and underscores")
+    ] = Field(default_factory=_host_name)
+    socket: SocketSettings = SocketSettings()
+    dicts: DictSettings = DictSettings()
+    spool: SpoolSettings = SpoolSettings()
+    kafka: KafkaSettings
+    topics: TopicSettings = TopicSettings()
+    publisher: PublisherSettings = PublisherSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
+
+
+def _exists(look_up: Callable[[str], object], name: str) -> bool:
+    try:
+        look_up(name)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""The directory of the spool: who may write to it, files moved aside, and one process at a time."""
+
+import fcntl
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make `directory` with mode 0700 if it is missing, so that it survives a power loss.
+
+    Raises `Exit`: 78 when somebody else could replace the spool under us, 75 when it cannot be made.
+    """
+    try:
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True)
+            sync_directory(directory.parent)
+        status = directory.stat()
+    except OSError as error:
+        raise Exit(TEMPFAIL, f"{directory}: cannot make the spool's directory: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise Exit(CONFIG, f"{directory}: spool.directory must name a directory")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Exit(
+            CONFIG,
+            f"{directory}: other users may write to the spool's directory (mode "
+            f"{stat.S_IMODE(status.st_mode):04o}); take that right away: chmod go-w {directory}",
+        )
+    if status.st_uid not in (os.geteuid(), 0):
+        raise Exit(
+            CONFIG,
+            f"{directory}: the spool's directory belongs to another user (uid {status.st_uid}); "
+            f"give it to uid {os.geteuid()}, which this service runs as",
+        )
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def move_aside(path: Path, why: str, now_us: int) -> Path:
+    """Rename the closed file with its WAL to `<name>.<why>-<time>`, and return that name. Raises OSError."""
+    now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
+    aside = path.with_name(f"{path.name}.{why}-{now:%Y%m%dT%H%M%S.%fZ}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    sync_directory(path.parent)
+    return aside
+
+
+class SpoolLock:
+    """An flock on a file beside the spool, held until `release` or the end of the process, however it ends.
+
+    Raises `Exit(75)` when another process holds it: two writers would give out the same sequence numbers.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Exit(TEMPFAIL, f"{path}: cannot open the spool's lock file: {error.strerror}") from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            if not isinstance(error, BlockingIOError):
+                raise Exit(TEMPFAIL, f"{path}: cannot lock the spool: {error.strerror}") from None
+            raise Exit(
+                TEMPFAIL,
+                f"{path}: another producer uses this spool; stop it, or give this one a spool.directory of its own",
+            ) from None
+
+    def release(self) -> None:
+        """Let another process have the spool."""
+        os.close(self._descriptor)

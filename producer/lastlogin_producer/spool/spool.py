@@ -1,0 +1,236 @@
+"""The spool as the server and the publisher use it, in the event loop.
+
+The loop only puts messages into a queue and takes outcomes back, a group at a time; the disk is the writer's and
+the reader's business, each in a thread of its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.settings import SpoolSettings
+from lastlogin_producer.spool.directory import SpoolLock, move_aside, prepare_directory
+from lastlogin_producer.spool.faults import Damaged, SpoolFault
+from lastlogin_producer.spool.file import SpoolFile
+from lastlogin_producer.spool.reader import SpoolReader
+from lastlogin_producer.spool.row import Row
+from lastlogin_producer.spool.writer import Done, Gone, GroupWriter, Malformed, Report, Stop, moved_aside
+from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_service.exits import TEMPFAIL, Exit
+from lastlogin_service.logs import Occasionally
+
+
+FILE_NAME = "spool.sqlite"
+LOCK_NAME = "spool.lock"
+
+# Messages between loop and disk: 2 s (the longest that a login may wait) of 25,000 logins a second, about 40 MB.
+# With more the disk stands still, and waiting only costs memory.
+MAX_QUEUED = 50_000
+# A read's memory above that of its first row, and a few milliseconds of the reading thread.
+_READ_BYTES = 1_048_576
+_REPEAT_LOG_S = 60.0
+
+_log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+
+class Spool:
+    """Durable queue of messages. Every method belongs to the event loop in which it was made.
+
+    Opens the spool in `settings.directory`, or makes it; blocks meanwhile and raises `Exit`. `backend` is the name
+    of this producer; a spool that still holds messages of another name keeps that one (`self.backend`), for their
+    numbering goes on under it.
+
+    `arrived` is set whenever there may be something new to read. `failed` is given an `Exit` when nothing can be
+    stored any more and only a new start can help; from then on every message is refused.
+    """
+
+    def __init__(self, settings: SpoolSettings, backend: str, now_us: Callable[[], int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        path = settings.directory / FILE_NAME
+        prepare_directory(settings.directory)
+        self._lock = SpoolLock(settings.directory / LOCK_NAME)
+        try:
+            self._file = _open(path, backend, now_us)
+            self._reader = SpoolReader(path)
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, SpoolFault | OSError):
+                raise Exit(TEMPFAIL, f"{path}: cannot open the spool: {error}") from None
+            raise
+        self.arrived = asyncio.Event()
+        self.failed: asyncio.Future[Exit] = self._loop.create_future()
+        self.damaged_rows = 0
+        self._rows, self._bytes, self._last_sequence = self._file.rows, self._file.bytes, self._file.last_sequence
+        # Rows that are to leave the file, for the reader still sees them.
+        self._leaving: set[int] = set()
+        self._queued = 0
+        self._closed = False
+        self._occasionally = Occasionally(_REPEAT_LOG_S)
+        self._reading = ThreadPoolExecutor(1, "spool-reader")
+        self._writer = GroupWriter(
+            self._file,
+            settings,
+            now_us,
+            report=lambda report: self._call(self._settle, report),
+            fail=lambda end: self._call(self._fail, end),
+        )
+        self._queue = self._writer.queue
+        # A daemon, so that a disk that hangs cannot keep the process from ending.
+        self._thread = threading.Thread(target=self._writer.run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def backend(self) -> str:
+        """Producer's name in every message of this spool."""
+        return self._file.backend
+
+    @property
+    def epoch(self) -> int:
+        """Microsecond at which this spool was made; sequences count from 1 within it."""
+        return self._file.epoch
+
+    @property
+    def rows_waiting(self) -> int:
+        """Stored messages that Kafka has not acknowledged."""
+        return self._rows - len(self._leaving)
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes that stored messages take in the file; those that Kafka took leave it within about a second."""
+        return self._bytes
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence of the newest stored message; 0 when there was none in this epoch."""
+        return self._last_sequence
+
+    @property
+    def rows_leaving(self) -> int:
+        """Messages that Kafka took and that are still in the file. It grows while the disk refuses to write."""
+        return len(self._leaving)
+
+    def append(self, message: LoginEvent | RawWrite, done: Done) -> None:
+        """Store `message`, then call `done(outcome)` in the event loop: once, in order of append. Never blocks.
+
+        `STORED`: on disk, it will reach Kafka. `FULL`: not stored and never will be. `UNCONFIRMED`: maybe stored.
+        Only a message that meets a full queue or a closed spool is refused out of turn, at the loop's next round.
+        """
+        if self._queued >= MAX_QUEUED or self._closed:
+            self._loop.call_soon(done, Outcome.FULL)
+            if not self._closed and self._occasionally.suppressed("queue") is not None:
+                _log.error(
+                    f"Refusing logins: {MAX_QUEUED} wait for the disk, which does not answer", action="queue_full"
+                )
+            return
+        self._queued += 1
+        self._queue.put((message, done))
+
+    async def read(self, after: int, limit: int = 1_000) -> list[Row]:
+        """Undelivered rows above sequence `after`, in order: at most `limit`, and about 1 MiB; none at the end.
+
+        Rows whose checksum is wrong are set aside and not returned. Raises `SpoolFault`: try again later.
+        """
+        while True:
+            try:
+                rows, damaged = await self._loop.run_in_executor(
+                    self._reading, self._reader.read, after, limit, _READ_BYTES
+                )
+            except Damaged:
+                self._queue.put(Malformed())
+                raise
+            if damaged:
+                self._set_aside(damaged)
+            if not (rows or damaged):
+                return []
+            if waiting := [row for row in rows if row.sequence not in self._leaving]:
+                return waiting
+            after = max(rows[-1].sequence if rows else 0, damaged[-1] if damaged else 0)
+
+    def delivered(self, sequences: Collection[int]) -> None:
+        """Forget these rows: Kafka has acknowledged them."""
+        self._leaving.update(sequences)
+        self._queue.put(Gone(delivered=sequences))
+
+    async def close(self, deadline_s: float = 5.0) -> None:
+        """Store what is queued, close the file and let another process have it.
+
+        When the disk does not answer within the deadline, both are left to the end of the process.
+        """
+        self._closed = True
+        # The last connection to be closed empties the WAL, and that must be the writer's.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._loop.run_in_executor(self._reading, self._reader.close), deadline_s)
+        self._reading.shutdown(wait=False)
+        self._queue.put(Stop())
+        await asyncio.to_thread(self._thread.join, deadline_s)
+        # The writer's last report is already among the loop's callbacks.
+        await asyncio.sleep(0)
+        if self._thread.is_alive():
+            _log.error(f"The disk did not answer within {deadline_s:g} s; leaving without it", action="spool_hangs")
+            return
+        self._lock.release()
+
+    def _set_aside(self, sequences: Collection[int]) -> None:
+        new = [sequence for sequence in sequences if sequence not in self._leaving]
+        if not new:
+            return
+        self._leaving.update(new)
+        self.damaged_rows += len(new)
+        self._queue.put(Gone(damaged=new))
+        _log.error(
+            f"{len(new)} rows of the spool are damaged; they are kept in its table `damaged` and not published",
+            action="rows_damaged",
+            first_sequence=new[0],
+            rows=len(new),
+        )
+
+    def _settle(self, report: Report) -> None:
+        self._queued -= len(report.entries)
+        self._rows, self._bytes, self._last_sequence = report.rows, report.bytes, report.last_sequence
+        self._leaving -= report.gone
+        self.arrived.set()
+        for (_, done), outcome in zip(report.entries, report.outcomes, strict=True):
+            try:
+                done(outcome)
+            except Exception as error:  # noqa: BLE001 - the others must hear of theirs
+                self._loop.call_exception_handler({"message": "a spool callback failed", "exception": error})
+
+    def _fail(self, end: Exit) -> None:
+        if not self.failed.done():
+            self.failed.set_result(end)
+
+    def _call(self, callback: Callable[[_T], None], argument: _T) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, argument)
+        except RuntimeError:
+            # The loop ended without waiting for the writer; nobody is left to be told.
+            return
+
+
+def _open(path: Path, backend: str, now_us: Callable[[], int]) -> SpoolFile:
+    try:
+        file = SpoolFile(path, backend, now_us())
+    except Damaged as fault:
+        _log.error(moved_aside(path, now_us(), fault), action="spool_damaged")
+        return SpoolFile(path, backend, now_us())
+    if file.backend == backend:
+        return file
+    if file.rows:
+        _log.warning(
+            f"The spool holds {file.rows} messages of the backend {file.backend}; that name stays in use until a "
+            f"start finds the spool empty",
+            action="backend_kept",
+        )
+        return file
+    file.close()
+    move_aside(path, "renamed", now_us())
+    return SpoolFile(path, backend, now_us())
