@@ -41,9 +41,15 @@ class Assignment:
         await self.finish(self._revoke_deadline_s)
 
     async def close(self, deadline_s: float) -> int:
-        """Finish, and start no more pipelines; return how many records were left unwritten (and uncommitted)."""
+        """Finish, and start no more pipelines; return the records left unwritten (and uncommitted).
+
+        Raises what a pipeline has failed with.
+        """
         self._closed = True
-        return await self.finish(deadline_s)
+        left = await self.finish(deadline_s)
+        if self.failed.done():
+            self.failed.result()
+        return left
 
     async def finish(self, deadline_s: float) -> int:
         """Stop intake, write what waits within the deadline, and end; return the records left unwritten."""

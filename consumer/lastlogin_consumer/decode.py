@@ -16,16 +16,22 @@ PoisonReason = UndecodableReason | Literal["future"]
 POISON_REASONS: tuple[PoisonReason, ...] = (*get_args(UndecodableReason), "future")
 
 
+# `timestamp_type` of a topic with message.timestamp.type=LogAppendTime.
+APPEND_TIME = 1
+
+
 class Record(Protocol):
     """A record as it stands in a partition; aiokafka's `ConsumerRecord` is one.
 
-    `timestamp` is in milliseconds. Kafka allows a header without a value (None).
+    `timestamp` is in milliseconds; it is Kafka's append time where `timestamp_type` is `APPEND_TIME`.
+    Kafka allows a header without a value (None).
     """
 
     topic: str
     partition: int
     offset: int
     timestamp: int
+    timestamp_type: int
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, Any]]

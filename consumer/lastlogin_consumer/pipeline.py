@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from lastlogin_consumer.compact import Window, WindowLimits
-from lastlogin_consumer.decode import Decoder, Login, Poison, Record
+from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Poison, Record
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.offsets import missing, next_offset
 from lastlogin_service.backoff import Backoff
@@ -181,6 +181,13 @@ class PartitionPipeline:
                 first=self._position,
                 last=records[-1].offset,
                 missing=holes,
+            )
+        if records[0].timestamp_type != APPEND_TIME:
+            self._say(
+                "not_append_time",
+                "The topic does not carry Kafka's append time, so that a wrong clock is not noticed; "
+                "see `lastlogin topics plan`",
+                partition=self._partition.number,
             )
         now = self._stages.clock()
         for record in records:

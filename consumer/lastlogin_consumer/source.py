@@ -95,11 +95,7 @@ class PartitionLog:
             fetched = await self._consumer.getmany(self._partition, timeout_ms=round(wait_s * 1000), max_records=limit)
             records: Sequence[Record] = fetched.get(self._partition, ())
         except OffsetOutOfRangeError:
-            try:
-                resume_at = await self._earliest()
-            except KafkaError as error:
-                _fail(error)
-            raise OffsetLost(position, resume_at) from None
+            await self._raise_lost(position)
         except (CorruptRecordException, RecordTooLargeError) as error:
             raise Unreadable(f"{type(error).__name__} at or after offset {position}") from None
         except KafkaError as error:
@@ -115,6 +111,17 @@ class PartitionLog:
     def done(self, watermark: int) -> None:
         """Everything before `watermark` is done and may be committed."""
         self._watermarks.done(self.number, watermark)
+
+    async def _raise_lost(self, position: int) -> NoReturn:
+        """Raise `OffsetLost` if the position is outside the log, else `FetchFailed`: a leader that just took over."""
+        try:
+            earliest = await self._earliest()
+            ends: dict[TopicPartition, int] = await self._consumer.end_offsets([self._partition])
+        except KafkaError as error:
+            _fail(error)
+        if earliest <= position <= ends[self._partition]:
+            raise FetchFailed(f"offset {position} was refused, though it exists")
+        raise OffsetLost(position, earliest)
 
     async def _earliest(self) -> int:
         offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets([self._partition])
@@ -196,7 +203,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
         await self._assignee.revoked()
         await self.commit()
         self._watermarks.assign(())
-        _log.info("Partitions revoked", action="revoked", partitions=_numbers(revoked))
+        if revoked:
+            _log.info("Partitions revoked", action="revoked", partitions=_numbers(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """aiokafka's: a rebalance is over."""

@@ -117,7 +117,9 @@ def test_kafka_away_and_back(stack: Layout, topics: Topics, kafka: Kafka, rows: 
     with ConsumerProcess(stack, topics, tmp_path) as consumer, ConsumerProcess(stack, topics, tmp_path) as late:
         topics.publish(*first)
         _assert_rows(rows, first)
+        late.wait_for("assigned")
         assert 0 == late.stop()
+        wait_until(lambda: consumer.partitions() == [0, 1, 2, 3])
         kafka.stop()
         late.start()
         late.wait_for("kafka_failing")
@@ -225,7 +227,7 @@ def test_dead_letters_away_hold_their_partition(
 ) -> None:
     """Without its topic poison is not passed and its partition stands; others go on; a new topic heals it."""
     events = _events(40)
-    with ConsumerProcess(stack, topics, tmp_path) as consumer:
+    with ConsumerProcess(stack, topics, tmp_path, KAFKA__REQUEST_TIMEOUT_MS="3000") as consumer:
         consumer.wait_for("assigned")
         topics.delete(topics.dead_letters)
         topics.publish_raw(b"not an event", partition=2)
@@ -281,3 +283,63 @@ def test_a_stopped_consumer_that_wakes_up_changes_nothing(
         wait_until(lambda: topics.lag(other.group) == 0)
         assert 0 == sleeper.stop()
         assert 0 == other.stop()
+
+
+def test_a_table_made_anew_is_waited_for(stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path) -> None:
+    """With the table dropped the consumer says so, commits nothing and sets nothing aside; a new one is written."""
+    name = f"anew_{uuid4().hex[:12]}"
+    create = f"CREATE TABLE statsdb.{name} (user text PRIMARY KEY, last_login_imap timestamp, remote_ip_imap inet)"
+    rows.session.execute(create)
+    first, later = _events(5), _events(5)
+    with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__TABLE=name) as consumer:
+        topics.publish(*first)
+        wait_until(lambda: topics.lag(consumer.group) == 0)
+        rows.session.execute(f"DROP TABLE statsdb.{name}")
+        topics.publish(*later)
+        said = consumer.wait_for("cassandra_failing")
+        assert 5 == topics.lag(consumer.group)
+        rows.session.execute(create)
+        wait_until(lambda: topics.lag(consumer.group) == 0, 90)
+        found = rows.session.execute(f"SELECT user FROM statsdb.{name}").all()
+        assert 0 == consumer.stop()
+    rows.session.execute(f"DROP TABLE statsdb.{name}")
+
+    assert "tables.cql" in said[0]["why"]
+    assert {event.user for event in later} == {row.user for row in found}
+    assert [] == topics.letters()
+
+
+def test_a_damaged_batch_is_not_skipped(
+    stack: Layout, topics: Topics, kafka: Kafka, rows: StatsTable, tmp_path: Path
+) -> None:
+    """Damage on the broker's disk: all before it is written, its partition stands there, the others go on.
+
+    When an operator deletes the damaged records, the exact range is reported and the rest is written.
+    """
+    before, damaged, behind, elsewhere = (_events(10) for _ in range(4))
+    for events in (before, damaged, behind):
+        topics.publish(*events, partition=0)
+    topics.publish(*elsewhere, partition=1)
+    kafka.stop()
+    [segment] = (stack.server_directory("kafka") / "data" / f"{topics.events}-0").glob("*.log")
+    content = bytearray(segment.read_bytes())
+    content[content.index(damaged[3].user.encode())] ^= 1
+    segment.write_bytes(content)
+    kafka.start()
+    kafka.wait_ready()
+
+    with ConsumerProcess(stack, topics, tmp_path) as consumer:
+        held = consumer.wait_for("partition_held")[0]
+        _assert_rows(rows, before + elsewhere)
+        wait_until(lambda: topics.lag(consumer.group) == 20)
+        topics.delete_records(before=20)
+        _assert_rows(rows, behind)
+        [lost] = consumer.said("offsets_lost")
+        wait_until(lambda: topics.lag(consumer.group) == 0)
+        assert 0 == consumer.stop()
+
+    assert (0, 10) == (held["partition"], held["position"])
+    assert "CorruptRecord" in held["why"]
+    assert (0, 10, 20, 10) == (lost["partition"], lost["first"], lost["resume_at"], lost["lost"])
+    assert {} == rows.row(damaged[0].user)
+    assert [] == topics.letters()

@@ -238,6 +238,26 @@ async def test_a_defect_is_told(bench: Bench) -> None:
     assert partition.watermark is None
 
 
+async def test_a_defect_while_stopping_is_told(bench: Bench) -> None:
+    """A pipeline that fails on its last window makes the stop fail, too."""
+
+    class Broken(MemoryTable):
+        async def write(self, logins: Sequence[Login]) -> None:
+            await self.gate()
+            raise ZeroDivisionError
+
+    bench.table = Broken()
+    bench.table.gate.close()
+    bench.assignment = bench.new_assignment()
+    bench.partition(login("a"))
+    bench.start()
+    await until(lambda: bench.table.gate.waiting == 1)
+    bench.table.gate.open()
+
+    with pytest.raises(ZeroDivisionError):
+        await bench.assignment.close(10)
+
+
 async def test_windows_of_all_partitions_keep_within_the_limit() -> None:
     """With Cassandra away no more records wait than allowed, however many partitions there are."""
     bench = Bench(WindowLimits(linger_s=3600, max_records=40, max_bytes=1_000_000))
