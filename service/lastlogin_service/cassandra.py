@@ -30,8 +30,8 @@ Host = Annotated[
 ]
 
 _RECONNECT_FIRST_S = 1.0
-# Longer, and a cluster that is back stays unused: the driver's own default is ten minutes.
-_RECONNECT_CAP_S = 30.0
+# A cluster that is back must be in use within 30 s, jitter and retry included; the driver's default is ten minutes.
+_RECONNECT_CAP_S = 15.0
 # A dead connection is noticed after two of these, well inside the request timeout's neighbourhood.
 _HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 5
