@@ -61,8 +61,7 @@ def test_a_table_without_addresses_is_written_without() -> None:
         'INSERT INTO "statsdb"."dovecot_stats" ("user", "last_login_imap") VALUES (?, ?) USING TIMESTAMP ?'
     ) == table.insert_cql(mapping, "imap")
     assert (
-        'SELECT "user", "last_login_imap", WRITETIME("last_login_imap") '
-        'FROM "statsdb"."dovecot_stats" WHERE "user" = ?'
+        'SELECT "user", "last_login_imap", WRITETIME("last_login_imap") FROM "statsdb"."dovecot_stats" WHERE "user" = ?'
     ) == table.select_cql(mapping)
 
 

@@ -10,11 +10,11 @@ from cassandra import ConsistencyLevel, UnresolvableContactPoints
 from cassandra.cluster import Cluster
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from pydantic_settings import SettingsConfigDict
-from tests.support.certificates import make_certificate
 
 from lastlogin_service.cassandra import CassandraSettings, build_cluster
 from lastlogin_service.exits import Exit
 from lastlogin_service.settings import Settings, load
+from tests.support.certificates import make_certificate
 
 
 class Program(Settings):

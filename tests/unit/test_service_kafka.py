@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from pydantic_settings import SettingsConfigDict
-from tests.support.certificates import Certificate, make_certificate
 
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options, missing_topics
 from lastlogin_service.settings import Settings, load
+from tests.support.certificates import Certificate, make_certificate
 
 
 class Program(Settings):

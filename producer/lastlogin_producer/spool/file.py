@@ -156,8 +156,9 @@ class SpoolFile:
             gone += rows
             freed += int(body_bytes) + rows * ROW_OVERHEAD_BYTES
         if gone and execute("PRAGMA freelist_count").fetchone()[0] > _KEEP_FREE_PAGES:
-            # Each step frees one page, hence fetchall.
-            execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            # Page by page: a step of the statement frees one, and Python's module takes only the first step.
+            for _ in range(_VACUUM_PAGES):
+                execute("PRAGMA incremental_vacuum(1)")
         return gone, freed
 
     def disk_has_room(self) -> bool:

@@ -1,0 +1,215 @@
+"""One client's connection: feed, dispatch, write; what it means is decided in `dictproto` and `events`."""
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+
+from lastlogin_producer.dictproto import CommittedWrite, DictConnection, ProtocolViolation, Request
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.serving import CloseReason, Shared
+from lastlogin_schemas.event import RawWrite
+
+
+class Conversation(asyncio.Protocol):
+    """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed."""
+
+    __slots__ = (
+        "_active_at",
+        "_blocked_since",
+        "_closing",
+        "_committed",
+        "_dict",
+        "_leaving",
+        "_line_since",
+        "_reading",
+        "_shared",
+        "_transport",
+        "_unanswered",
+    )
+    _transport: asyncio.Transport
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._dict = DictConnection(shared.dict_names, shared.limits.connection)
+        # By place: when it was handed to the spool, and what. The oldest comes first.
+        self._unanswered: dict[int, tuple[float, CommittedWrite]] = {}
+        self._active_at = 0.0
+        self._line_since: float | None = None
+        self._blocked_since: float | None = None
+        self._reading = True
+        self._committed = False
+        self._leaving = False
+        self._closing = False
+
+    @property
+    def unanswered(self) -> int:
+        """Commits whose client waits for the reply."""
+        return len(self._unanswered)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection on, or close it when there are too many."""
+        shared = self._shared
+        self._transport = transport
+        self._active_at = self._line_since = shared.monotonic()
+        shared.stats.accepted += 1
+        crowded = len(shared.conversations) >= shared.limits.connections
+        shared.conversations.add(self)
+        if crowded:
+            self._leave("too_many", f"More than {shared.limits.connections} connections; closing the newest")
+            self._settle()
+
+    def data_received(self, data: bytes) -> None:
+        """Act on what was read and send what is known by then."""
+        self._active_at = self._shared.monotonic()
+        self._act_on(self._dict.receive_data(data))
+        if not self._dict.line_unfinished:
+            self._line_since = None
+        elif self._line_since is None or b"\n" in data:
+            self._line_since = self._active_at
+        self._settle()
+
+    def eof_received(self) -> bool:
+        """Keep the connection while replies are owed: a client may shut down its half and wait."""
+        self._leaving = True
+        return self._owing
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget the connection; what it committed is stored nevertheless."""
+        shared = self._shared
+        self._closing = True
+        shared.conversations.discard(self)
+        if shared.draining and not shared.conversations:
+            shared.empty.set()
+
+    def pause_writing(self) -> None:
+        """Read no more from a client that does not read."""
+        self._blocked_since = self._shared.monotonic()
+        self._settle()
+
+    def resume_writing(self) -> None:
+        """Go on where reading stopped."""
+        if self._closing:
+            return
+        self._blocked_since = None
+        if self._dict.input_waiting:
+            self._act_on(self._dict.receive_data(b""))
+        self._settle()
+
+    def end(self) -> None:
+        """Take nothing more, and close once nothing is owed."""
+        self._leaving = True
+        self._settle()
+
+    def end_if_quiet(self) -> None:
+        """Close a connection that is between two logins. One that has not brought any is about to."""
+        if self._committed:
+            self._settle()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._closing = True
+        self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Answer or close what has waited too long."""
+        limits = self._shared.limits
+        if self._unanswered:
+            # The next check would come too late.
+            too_old = now - limits.commit_s + limits.sweep_s
+            if next(iter(self._unanswered.values()))[0] <= too_old:
+                self._give_up(too_old)
+        if self._blocked_since is not None:
+            if now - self._blocked_since >= limits.unread_s:
+                self._leave("not_reading", "A client does not read its replies; closing it")
+                self.abort()
+        elif self._unanswered:
+            pass
+        elif self._line_since is not None:
+            if now - self._line_since >= limits.line_s:
+                self._leave("slow_line", f"A client did not finish its line within {limits.line_s:g} s; closing it")
+                self._settle()
+        elif now - self._active_at >= limits.idle_s:
+            self._leave("idle", f"A client was idle for {limits.idle_s:g} s; closing it")
+            self._settle()
+
+    @property
+    def _owing(self) -> bool:
+        return bool(self._unanswered) or self._dict.input_waiting
+
+    def _act_on(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            if isinstance(request, CommittedWrite):
+                self._store(request)
+            elif isinstance(request, ProtocolViolation):
+                self._leave(request.reason, "A client broke the dict protocol; closing it")
+            else:
+                self._shared.stats.refused[request.reason] += 1
+                self._shared.warn("dict_refused", request.reason, "Refused what a client asked for")
+
+    def _store(self, write: CommittedWrite) -> None:
+        shared = self._shared
+        self._committed = True
+        self._unanswered[write.place] = self._active_at, write
+        message = shared.rules.interpret(write, shared.now_us())
+        if isinstance(message, RawWrite):
+            shared.stats.quarantined[message.reason] += 1
+            shared.warn("write_quarantined", message.reason, f"A write is no login: {message.detail}")
+        shared.spool.append(message, partial(self._on_outcome, write))
+
+    def _on_outcome(self, write: CommittedWrite, outcome: Outcome) -> None:
+        if self._unanswered.pop(write.place, None) is None:
+            return
+        self._shared.stats.outcomes[outcome] += 1
+        self._dict.reply(write, outcome)
+        self._settle()
+
+    def _give_up(self, too_old: float) -> None:
+        for place, (since, write) in tuple(self._unanswered.items()):
+            if since <= too_old:
+                del self._unanswered[place]
+                self._shared.stats.late += 1
+                self._dict.reply(write, Outcome.UNCONFIRMED)
+        self._shared.warn(
+            "spool_late", "commit_s", f"The spool did not answer a commit within {self._shared.limits.commit_s:g} s"
+        )
+        self._settle()
+
+    def _leave(self, reason: CloseReason, sentence: str) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._shared.stats.closed[reason] += 1
+            self._shared.warn("dict_connection_closed", reason, sentence)
+
+    def _settle(self) -> None:
+        """Send what may leave, go on with what waited for that, and see whether to go on reading, or to close."""
+        if self._closing:
+            return
+        connection = self._dict
+        while data := connection.data_to_send():
+            self._transport.write(data)
+            if not connection.input_waiting or self._blocked_since is not None:
+                break
+            self._act_on(connection.receive_data(b""))
+        if not self._owing and (self._leaving or (self._shared.draining and self._is_between_logins)):
+            self._close()
+            return
+        reading = not (connection.full or self._leaving or self._blocked_since is not None)
+        if reading is not self._reading:
+            self._reading = reading
+            if reading:
+                self._active_at = self._shared.monotonic()
+                self._line_since = self._active_at if connection.line_unfinished else None
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    @property
+    def _is_between_logins(self) -> bool:
+        return self._committed and not self._dict.transaction_open and not self._dict.line_unfinished
+
+    def _close(self) -> None:
+        self._closing = True
+        # What was written is still sent; should nobody read it, `check` aborts.
+        if self._blocked_since is None:
+            self._blocked_since = self._shared.monotonic()
+        self._transport.close()

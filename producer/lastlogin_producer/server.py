@@ -1,0 +1,152 @@
+"""The dict server: connections in, messages to the spool, replies out.
+
+No task per connection and no timer per connection either: one sweep looks after whatever takes too long.
+"""
+
+import asyncio
+import resource
+import select
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from lastlogin_producer.conversation import Conversation
+from lastlogin_producer.events import EventRules
+from lastlogin_producer.listener import BACKLOG, Listener
+from lastlogin_producer.serving import ServerLimits, ServerStats, Shared, Spool
+
+
+__all__ = ["DictServer", "ServerLimits", "ServerStats", "Spool"]
+
+_log = structlog.get_logger(__name__)
+
+# What else the process has open: spool, Kafka, logs, metrics.
+_OTHER_FILES = 128
+
+# Dovecot sends a login within a millisecond of connecting; what has not come by then is not on its way.
+_GRACE_S = 1.0
+
+# The loop accepts all that wait in one round; the rest are for those that connected meanwhile.
+_ACCEPT_ROUNDS = 10
+
+
+class DictServer:
+    """Serves Dovecot's dict protocol: each committed write goes through `rules` into `spool`, then is answered.
+
+    Call `start`, then `stop_accepting`, then `drain`. `dict_names` are those that clients may ask for.
+    `monotonic` gives seconds, `now_us` microseconds since 1970-01-01 UTC.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        dict_names: Iterable[str],
+        rules: EventRules,
+        spool: Spool,
+        limits: ServerLimits,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+    ) -> None:
+        self._listener = listener
+        self._limits = limits
+        self._monotonic = monotonic
+        names = {name.encode(): name for name in dict_names}
+        self._shared = Shared(names, rules, spool, limits, monotonic, now_us)
+        self._backlog = select.poll()
+        self._server: asyncio.AbstractServer | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    @property
+    def stats(self) -> ServerStats:
+        """Counts since the start; live, not a copy."""
+        return self._shared.stats
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._shared.conversations)
+
+    async def start(self) -> None:
+        """Listen and serve. Raises Exit as `Listener.open` does.
+
+        Without file descriptors left uvloop closes what connects, at once. (asyncio's own loop spins instead, and
+        logs each turn; it serves tests.)
+        """
+        _allow_files(self._limits.connections + _OTHER_FILES)
+        listening = self._listener.open()
+        self._backlog.register(listening, select.POLLIN)
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Conversation(self._shared), sock=listening, backlog=BACKLOG
+        )
+        self._schedule_sweep()
+        _log.info(f"Serving dict clients on {self._listener.path}", action="dict_listening")
+
+    def sweep(self) -> None:
+        """Answer and close what has waited too long. Happens by itself every `limits.sweep_s`."""
+        now = self._monotonic()
+        for conversation in tuple(self._shared.conversations):
+            conversation.check(now)
+
+    async def stop_accepting(self) -> None:
+        """Remove the socket file, take on who has connected already, and stop listening."""
+        if self._server is None:
+            return
+        self._listener.remove()
+        for _ in range(_ACCEPT_ROUNDS):
+            if not self._backlog.poll(0):
+                break
+            await asyncio.sleep(0)
+        self._server.close()
+        self._server = None
+
+    async def drain(self, deadline_s: float) -> int:
+        """Answer what was committed, then close all connections. Returns how many commits were left unanswered."""
+        shared = self._shared
+        ends_at = time.monotonic() + deadline_s
+        shared.draining = True
+        for conversation in tuple(shared.conversations):
+            conversation.end_if_quiet()
+        await self._wait_until_empty(min(_GRACE_S, deadline_s))
+        for conversation in tuple(shared.conversations):
+            conversation.end()
+        await self._wait_until_empty(ends_at - time.monotonic())
+        left = 0
+        for conversation in tuple(shared.conversations):
+            left += conversation.unanswered
+            conversation.abort()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        _log.info(f"All dict clients are gone; {left} commits were left unanswered", action="dict_drained", left=left)
+        return left
+
+    async def _wait_until_empty(self, timeout_s: float) -> None:
+        if not self._shared.conversations:
+            return
+        try:
+            await asyncio.wait_for(self._shared.empty.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    def _schedule_sweep(self) -> None:
+        self._sweeping = asyncio.get_running_loop().call_later(self._limits.sweep_s, self._sweep_again)
+
+    def _sweep_again(self) -> None:
+        self._schedule_sweep()
+        self.sweep()
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the soft limit of open files; systemd's default is 1,024, and the spool and Kafka need some too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning(
+            f"{allowed} open files are allowed, and {wanted} needed for all connections; raise LimitNOFILE",
+            action="few_files",
+        )
