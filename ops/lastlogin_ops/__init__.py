@@ -1,9 +1,11 @@
 """The read and operator side: the command `lastlogin`.
 
-settings    what the command is told          main      its command line
-lookup      a row of the table as people read it (pure)
-reader      rows from Cassandra               backlog   how far the consumer is behind
+main        the command line                  program     what each subcommand is given
+show        when a mailbox was last used      topics_commands   the topics, compared and made
+settings    what the command is told
+lookup      a row of the table as people and programs read it (pure)
 plan        topics as they are and as they should be (pure)
+reader      rows from Cassandra               backlog     how far the consumer is behind
 topics      topics in Kafka, seen and changed
 kafka       the admin client, with its failures in words
 """

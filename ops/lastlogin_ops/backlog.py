@@ -41,7 +41,7 @@ async def backlog(settings: KafkaSettings, topic: str, group: str) -> Backlog:
         topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
         partitions = [TopicPartition(topic, found["partition"]) for found in topics.get(topic, ())]
         if not partitions:
-            raise Exit(CONFIG, f"Kafka has no topic {topic}")
+            raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it")
         written = await _written(admin, group)
         return await _behind(settings, partitions, written)
 

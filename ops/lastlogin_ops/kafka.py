@@ -55,20 +55,26 @@ async def admin_client(settings: KafkaSettings, deadline_s: float = _DEADLINE_S)
     except TimeoutError:
         raise Exit(UNAVAILABLE, f"Kafka at {servers} did not answer within {deadline_s:g} s") from None
     except KafkaError as error:
-        if isinstance(error, BrokerResponseError) and error.errno in _AUTHORIZATION_ERRORS:
-            raise Exit(CONFIG, f"the user in [kafka] has no right to do this: {error}") from None
-        cause = complaint.text if isinstance(error, KafkaConnectionError) and complaint.text else str(error)
-        if any(refusal in cause for refusal in _REFUSALS):
-            raise Exit(CONFIG, f"Kafka at {servers} refuses us; check [kafka]: {cause}") from None
-        if cause.rstrip().endswith((":", "closed")):
-            # All that aiokafka says when a request times out, when TLS and plaintext meet, and when our
-            # certificate is not accepted.
-            cause = f"{cause.rstrip(': ')}: no answer; or the port has another kafka.security_protocol"
-            cause += ", or a certificate was not accepted" * settings.uses_tls
-        raise Exit(UNAVAILABLE, f"Kafka does not answer at {servers}: {' '.join(cause.split())}") from None
+        raise in_words(error, complaint.text, settings) from None
     finally:
         logger.removeHandler(complaint)
         await client.close()
+
+
+def in_words(error: KafkaError, complaint: str, settings: KafkaSettings) -> Exit:
+    """Turn what aiokafka raised, and the last that it logged, into a sentence with what to look at."""
+    servers = ", ".join(settings.bootstrap_servers)
+    if isinstance(error, BrokerResponseError) and error.errno in _AUTHORIZATION_ERRORS:
+        return Exit(CONFIG, f"the user in [kafka] has no right to do this: {error}")
+    cause = " ".join((complaint if isinstance(error, KafkaConnectionError) and complaint else str(error)).split())
+    if any(refusal in cause for refusal in _REFUSALS):
+        return Exit(CONFIG, f"Kafka at {servers} refuses us; check [kafka]: {cause}")
+    if cause.endswith((":", "closed")):
+        # All that aiokafka says when a request times out, when TLS and plaintext meet, and when our
+        # certificate is not accepted.
+        cause = f"{cause.rstrip(':')}: no answer; or the port has another kafka.security_protocol"
+        cause += ", or a certificate was not accepted" * settings.uses_tls
+    return Exit(UNAVAILABLE, f"Kafka does not answer at {servers}: {cause}")
 
 
 def check(code: int, what: str, message: str | None = None) -> None:

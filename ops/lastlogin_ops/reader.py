@@ -96,10 +96,11 @@ def _ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
     thread.join(_DEADLINE_S)
     if answer:
         return answer[0]
-    raise _in_words(failure[0] if failure else TimeoutError(), settings)
+    raise failure_in_words(failure[0] if failure else TimeoutError(), settings)
 
 
-def _in_words(error: Exception, settings: CassandraSettings) -> Exception:
+def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception:
+    """Turn what the driver raised into `Exit`; anything else is given back as it is."""
     nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
     code = UNAVAILABLE
     match error:

@@ -1,0 +1,76 @@
+"""`lastlogin show`: when a mailbox was last used."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from lastlogin_ops import reader
+from lastlogin_ops.backlog import Backlog, backlog
+from lastlogin_ops.lookup import ago, document, text
+from lastlogin_ops.program import Program, needed
+from lastlogin_ops.settings import OpsSettings
+from lastlogin_schemas.event import MAX_USER_BYTES
+from lastlogin_schemas.table import literal, select_cql
+from lastlogin_service.exits import Exit
+
+
+@click.command(help="Show when USER last used the mailbox, by which protocol, and when mail last arrived.")
+@click.argument("user")
+@click.option("--json", "as_json", is_flag=True, help="For programs: times in UTC, null where nothing is recorded.")
+@click.option("--cql", "as_cql", is_flag=True, help="Print the query itself, to run it in cqlsh.")
+@click.pass_obj
+def show(program: Program, user: str, *, as_json: bool, as_cql: bool) -> None:
+    """Look up one user."""
+    _check_user(user)
+    settings = program.settings()
+    cassandra = needed(settings.cassandra, "cassandra", "contact_points")
+    if as_cql:
+        click.echo(f"{select_cql(reader.mapping(cassandra), literal(user))};")
+        return
+    found = reader.find(cassandra, user)
+    if found is not None:
+        click.echo(json.dumps(document(found)) if as_json else text(found, datetime.now(UTC), None))
+        return
+    waiting = _backlog(settings)
+    if as_json:
+        behind = asdict(waiting) if isinstance(waiting, Backlog) else None
+        click.echo(json.dumps({"user": user, "found": False, "backlog": behind}))
+    else:
+        click.echo(f"{user}: no login was recorded")
+        if user != user.lower():
+            click.echo("Names are compared letter by letter; mail servers mostly write them in lower case.")
+        click.echo(_freshness(waiting, datetime.now(UTC)))
+    sys.exit(1)
+
+
+def _check_user(user: str) -> None:
+    try:
+        size = len(user.encode())
+    except UnicodeEncodeError:
+        raise click.BadParameter("is not UTF-8", param_hint="USER") from None
+    if not 0 < size <= MAX_USER_BYTES:
+        raise click.BadParameter(f"must have 1 to {MAX_USER_BYTES} bytes", param_hint="USER")
+
+
+def _backlog(settings: OpsSettings) -> Backlog | str:
+    try:
+        kafka = needed(settings.kafka, "kafka", "bootstrap_servers")
+        return asyncio.run(backlog(kafka, settings.topics.events, settings.lag.group))
+    except Exit as reason:
+        return reason.message
+
+
+def _freshness(waiting: Backlog | str, now: datetime) -> str:
+    if isinstance(waiting, str):
+        return f"How fresh the table is, is not known: {waiting}"
+    if waiting.records == 0:
+        return "The table is up to date: it has everything that reached Kafka."
+    since = ""
+    if waiting.oldest_ms is not None:
+        since = f", the oldest from {ago(datetime.fromtimestamp(waiting.oldest_ms / 1000, UTC), now)}"
+    events = "event is" if waiting.records == 1 else "events are"
+    return f"The table is behind: {waiting.records} {events} in Kafka and not in the table yet{since}."
