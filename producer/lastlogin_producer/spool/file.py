@@ -28,9 +28,9 @@ _MAX_WAL_BYTES = 3 * 1_048_576
 # itself filled could never be emptied again.
 FREE_BYTES = 4 * 1_048_576
 
-# Pages given back to the file system with each group that deletes, once this many are free: 256 KiB a group
-# returns gigabytes within minutes after an outage, and the churn of normal operation is left alone (4 MiB).
-_VACUUM_PAGES = 64
+# Pages given back to the file system with each group that deletes, once this many are free: 64 KiB a group
+# return gigabytes within minutes after an outage, and the churn of normal operation is left alone (4 MiB).
+_VACUUM_PAGES = 16
 _KEEP_FREE_PAGES = 1024
 
 # Below the 2 s that a login may wait. Only a person with the sqlite3 shell can hold the file's lock.
@@ -93,6 +93,7 @@ class SpoolFile:
         (last_stored,) = connection.execute("SELECT MAX(sequence) FROM messages").fetchone()
         self.last_sequence: int = max(last_sequence, last_stored or 0)
         self._epoch_bytes = avro_long(self.epoch)
+        self._identity = _identity(self.path)
 
     def reopen(self) -> None:
         """Look again what is stored, after `Unsure`. Raises `Unsure` or `Damaged` when that is impossible.
@@ -125,6 +126,9 @@ class SpoolFile:
             added += len(body) + ROW_OVERHEAD_BYTES
             rows.append((sequence, kind, checksum(kind, body), body))
         with translated():
+            if _identity(self.path) != self._identity:
+                # SQLite would go on with a file that no start finds again.
+                raise Unsure("the file was replaced while in use")
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
@@ -182,6 +186,11 @@ class SpoolFile:
     def close(self) -> None:
         """Close the file; SQLite empties and removes its WAL."""
         self._connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:

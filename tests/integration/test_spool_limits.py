@@ -1,0 +1,210 @@
+"""What the spool does when the disk is full, slow, broken or locked, and when its own bounds are reached."""
+
+import asyncio
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.spool import Spool
+from lastlogin_producer.spool import file as spool_file
+from lastlogin_producer.spool import spool as spool_module
+from lastlogin_producer.spool.spool import FILE_NAME
+from tests.support.spool import append, left, open_spool, read_all, store, unnumbered, users
+
+
+# A login that takes about 10 KiB.
+BIG = unnumbered(attributes={"padding": "x" * 10_000})
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """The spool's file as while somebody else writes to it."""
+    connection = sqlite3.connect(directory / FILE_NAME, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+@contextmanager
+def files_bounded(size: int) -> Iterator[None]:
+    """No file can grow beyond `size`: writing more is an I/O error, as of a broken disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def wal(directory: Path) -> int:
+    """Size of the WAL."""
+    return (directory / f"{FILE_NAME}-wal").stat().st_size
+
+
+def max_pages(spool: Spool, pages: int) -> None:
+    """Bound the database as a full disk does: SQLite reports the same error."""
+    spool._file._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+async def test_quota_of_bytes(tmp_path: Path) -> None:
+    """Above max_bytes messages are refused, what is stored stays, and delivered rows make room."""
+    async with open_spool(tmp_path, max_bytes=100_000) as spool:
+        outcomes = await append(spool, *[BIG] * 15)
+
+        assert [Outcome.STORED] * 10 + [Outcome.FULL] * 5 == outcomes
+        assert [Outcome.FULL] == await append(spool, BIG)
+        assert 100_000 <= spool.bytes_waiting < 111_000
+        spool.delivered([1, 2, 3])
+        await left(spool)
+        assert [Outcome.STORED, Outcome.STORED, Outcome.STORED, Outcome.FULL] == [
+            (await append(spool, BIG))[0] for _ in range(4)
+        ]
+        assert list(range(4, 14)) == [row.sequence for row in await read_all(spool)]
+
+
+async def test_disk_full(tmp_path: Path) -> None:
+    """A group that the disk has no room for is refused, without a number lost; afterwards the spool goes on."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a"])
+        max_pages(spool, 8)
+
+        assert [Outcome.FULL] * 20 == await append(spool, *[BIG] * 20)
+        await store(spool, ["b"])
+        max_pages(spool, 1_000_000)
+        assert [Outcome.STORED] * 20 == await append(spool, *[BIG] * 20)
+        assert list(range(1, 23)) == [row.sequence for row in await read_all(spool)]
+        assert not spool.failed.done()
+
+
+async def test_the_last_of_the_disk_is_kept_for_deleting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nearly full disk refuses messages while rows can still be deleted, so that the spool can empty itself."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a", "b"])
+        monkeypatch.setattr(spool_file, "FREE_BYTES", 2**62)
+
+        assert [Outcome.FULL] == await append(spool, BIG)
+        spool.delivered([1])
+        await left(spool)
+        assert [(2, "b")] == await users(spool)
+
+
+async def test_input_output_error(tmp_path: Path) -> None:
+    """A group that the disk fails on is unconfirmed; the file is opened again and goes on without a gap."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a", "b"])
+        with files_bounded(wal(tmp_path) + 8192):
+            outcomes = await append(spool, *[BIG] * 20)
+        await store(spool, ["c", "d"])
+
+        assert [Outcome.UNCONFIRMED] * 20 == outcomes
+        sequences = [row.sequence for row in await read_all(spool)]
+        assert list(range(1, len(sequences) + 1)) == sequences
+        assert not spool.failed.done()
+    async with open_spool(tmp_path) as spool:
+        assert sequences == [row.sequence for row in await read_all(spool)]
+
+
+async def test_a_disk_that_stays_broken_ends_the_spool(tmp_path: Path) -> None:
+    """When the file cannot be opened again the spool says so and refuses; what was stored is there afterwards."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a"])
+        with files_bounded(4096):
+            assert [Outcome.UNCONFIRMED] == await append(spool, BIG)
+            async with asyncio.timeout(10):
+                end = await spool.failed
+            assert [Outcome.FULL] == await append(spool, unnumbered("b"))
+
+        assert 75 == end.code
+        assert "cannot be used" in end.message
+    async with open_spool(tmp_path) as spool:
+        assert (1, "a") == (await users(spool))[0]
+
+
+async def test_a_file_removed_while_in_use_ends_the_spool(tmp_path: Path) -> None:
+    """A message is not confirmed that went into a file which nobody will find again."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a"])
+        (tmp_path / FILE_NAME).unlink()
+
+        assert [Outcome.UNCONFIRMED] == await append(spool, unnumbered("b"))
+        async with asyncio.timeout(10):
+            assert 75 == (await spool.failed).code
+
+
+async def test_locked_by_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign lock costs a second and the group, not the spool; messages beyond the queue's bound go at once."""
+    monkeypatch.setattr(spool_module, "MAX_QUEUED", 10)
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a"])
+        with locked(tmp_path):
+            order: list[int] = []
+            waiting = [asyncio.create_task(append(spool, unnumbered(f"user{n}"))) for n in range(12)]
+            for number, task in enumerate(waiting):
+                task.add_done_callback(lambda _, number=number: order.append(number))  # type: ignore[misc]
+            outcomes = await asyncio.gather(*waiting)
+
+            assert [[Outcome.FULL]] * 12 == outcomes
+            assert [10, 11] == order[:2]
+        await store(spool, ["b"])
+        assert [(1, "a"), (2, "b")] == await users(spool)
+
+
+async def test_a_message_that_cannot_be_encoded_is_refused_alone(tmp_path: Path) -> None:
+    """Its neighbours are stored, and it takes no number."""
+    async with open_spool(tmp_path) as spool:
+        outcomes = await append(spool, unnumbered("a"), unnumbered("\ud800"), unnumbered("c"))
+
+        assert [Outcome.STORED, Outcome.FULL, Outcome.STORED] == outcomes
+        assert [(1, "a"), (2, "c")] == await users(spool)
+
+
+async def test_a_callback_that_fails_holds_up_nobody(tmp_path: Path) -> None:
+    """Every message's outcome is told, whatever the one before does with it; the failure is reported."""
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    def fail(_: Outcome) -> None:
+        raise ZeroDivisionError
+
+    async with open_spool(tmp_path) as spool:
+        spool.append(unnumbered("a"), fail)
+
+        assert [Outcome.STORED] == await append(spool, unnumbered("b"))
+    assert [ZeroDivisionError] == [type(context["exception"]) for context in reported]
+
+
+async def test_messages_of_the_last_moment_are_stored(tmp_path: Path) -> None:
+    """Closing stores what was appended before; what comes later is refused."""
+    outcomes: list[Outcome] = []
+    async with open_spool(tmp_path) as spool:
+        for number in range(100):
+            spool.append(unnumbered(f"user{number}"), outcomes.append)
+    spool.append(unnumbered("late"), outcomes.append)
+    await asyncio.sleep(0)
+
+    assert [Outcome.STORED] * 100 + [Outcome.FULL] == outcomes
+    async with open_spool(tmp_path) as spool:
+        assert 100 == spool.rows_waiting
+
+
+async def test_the_file_shrinks_and_the_wal_stays_small(tmp_path: Path) -> None:
+    """After an outage the disk gets its space back; the WAL never takes more than a few MiB."""
+    async with open_spool(tmp_path) as spool:
+        largest = 0
+        for _ in range(20):
+            await append(spool, *[BIG] * 100)
+            largest = max(largest, wal(tmp_path))
+        full = (tmp_path / FILE_NAME).stat().st_size
+        for first in range(1, 2001, 50):
+            spool.delivered(range(first, first + 50))
+            await store(spool, ["small"])
+        await left(spool)
+    assert (tmp_path / FILE_NAME).stat().st_size < full - 2**20
+    assert largest < 6 * 2**20

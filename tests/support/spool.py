@@ -1,0 +1,102 @@
+"""The real spool, as tests drive it."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.settings import SpoolSettings
+from lastlogin_producer.spool import Kind, Row, Spool
+from lastlogin_producer.spool.spool import FILE_NAME
+from lastlogin_schemas.codec import decode_login_event, decode_raw_write
+from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
+from tests.support.logins import LOGIN
+
+
+BACKEND = "mail1"
+Message = LoginEvent | RawWrite
+
+# Microseconds; each look at the clock is a second later.
+_clock = count(1_795_387_910_000_000, 1_000_000)
+
+
+def unnumbered(user: str = "test1", **fields: object) -> LoginEvent:
+    """A login as the server hands it to the spool."""
+    return replace(LOGIN, user=user, epoch=0, sequence=0, **fields)  # type: ignore[arg-type]
+
+
+def decoded(row: Row) -> Message:
+    """The message of a row."""
+    if row.kind == Kind.LOGIN_EVENT:
+        return decode_login_event(row.body, LOGIN_EVENT)
+    return decode_raw_write(row.body, RAW_WRITE)
+
+
+@asynccontextmanager
+async def open_spool(
+    directory: Path, *, backend: str = BACKEND, max_rows: int = 1_000_000, max_bytes: int = 2**30
+) -> AsyncIterator[Spool]:
+    """The spool in `directory`, closed afterwards."""
+    spool = Spool(
+        SpoolSettings(directory=directory, max_rows=max_rows, max_bytes=max_bytes), backend, lambda: next(_clock)
+    )
+    try:
+        yield spool
+    finally:
+        await spool.close()
+
+
+async def append(spool: Spool, *messages: Message) -> list[Outcome]:
+    """Append all at once, wait, and return what became of each."""
+    outcomes: list[Outcome] = []
+    settled = asyncio.Event()
+
+    def done(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == len(messages):
+            settled.set()
+
+    for message in messages:
+        spool.append(message, done)
+    async with asyncio.timeout(10):
+        await settled.wait()
+    return outcomes
+
+
+async def store(spool: Spool, users: Sequence[str]) -> None:
+    """Append a login of each user, and see that all are stored."""
+    assert {Outcome.STORED} == set(await append(spool, *map(unnumbered, users)))
+
+
+async def read_all(spool: Spool) -> list[Row]:
+    """Every row that waits."""
+    rows: list[Row] = []
+    while found := await spool.read(rows[-1].sequence if rows else 0):
+        rows += found
+    return rows
+
+
+async def users(spool: Spool) -> list[tuple[int, str | bytes]]:
+    """Sequence and user of every row that waits."""
+    return [(row.sequence, decoded(row).user) for row in await read_all(spool)]
+
+
+async def left(spool: Spool) -> None:
+    """Wait until delivered rows have left the file."""
+    async with asyncio.timeout(10):
+        while spool.rows_leaving:
+            spool.arrived.clear()
+            await spool.arrived.wait()
+
+
+def edit(directory: Path, *statements: str) -> None:
+    """Change the closed spool's file by hand."""
+    connection = sqlite3.connect(directory / FILE_NAME, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
