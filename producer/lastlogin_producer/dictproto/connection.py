@@ -1,6 +1,5 @@
 """One client's conversation: bytes in, committed writes out; outcomes in, bytes out."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from lastlogin_producer.dictproto.commands import (
@@ -24,15 +23,6 @@ _MAJOR_2 = 2
 
 # S<id> <key> <value>
 _SET_FIELDS = 3
-
-# A whole login as majors 3 and 4 send it, with its hello or behind it, where nothing needs unescaping. What is read
-# under load looks like this: one match instead of a line at a time. Whatever else there is, is not for this.
-_LOGIN = re.compile(
-    rb"(?:H([34])\t[^\x01\t\n]*\t[^\x01\t\n]*\t[^\x01\t\n]*\t([^\x01\t\n]*)\n)?"
-    rb"B([1-9][0-9]{0,8})\t([^\x01\t\n]*)(?:\t[^\x01\t\n]*)?\n"
-    rb"S\3\t([^\x01\t\n]*)\t([^\x01\t\n]*)\n"
-    rb"C\3\n"
-)
 
 _MESSAGES: dict[RefusalReason, str] = {
     "not_begun": "no such transaction, or too many are open",
@@ -109,8 +99,6 @@ class DictConnection:
         """Take what was read and return what it completes. After a `ProtocolViolation` all input is ignored."""
         if self._violated:
             return ()
-        if b"\nC" in data and (write := self._read_login(data)) is not None:
-            return (write,)
         self._requests = []
         lines = self._lines.feed(data)
         if self._waiting:
@@ -138,25 +126,6 @@ class DictConnection:
     def data_to_send(self) -> bytes:
         """Replies that may leave now, in the order of their commands: up to the first outstanding one."""
         return self._replies.take()
-
-    def _read_login(self, data: bytes) -> CommittedWrite | None:
-        """Do at once what the lines of a login would do one by one; None, and nothing done, if it is not just that."""
-        if self._waiting or self._open or self._lines.unfinished or self.full:
-            return None
-        login = _LOGIN.fullmatch(data) if len(data) <= self._limits.login_bytes else None
-        if login is None:
-            return None
-        major, name, transaction_id, user, key, value = login.groups()
-        if self._major:
-            if major is not None or self._major == _MAJOR_2:
-                return None
-        elif name in self._dict_names:
-            self._major = int(major)
-            self._dict_name = self._dict_names[name]
-        else:
-            return None
-        place = self._replies.add(None)
-        return CommittedWrite(user, self._dict_name, ((key, value),), transaction_id, place=place)
 
     def _take(self, lines: list[bytes]) -> None:
         longest = self._limits.line_bytes

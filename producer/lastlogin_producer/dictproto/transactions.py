@@ -27,12 +27,6 @@ class Limits:
     open_bytes: int = 131_072
     # Commands whose reply has not left; what follows is kept and not looked at. A login waits for its one.
     unanswered: int = 64
-    # Up to here a login touches no limit.
-    login_bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        within = min(self.line_bytes, self.open_bytes - 2 * _LINE_OVERHEAD_BYTES)
-        object.__setattr__(self, "login_bytes", within if self.open_transactions and self.sets else 0)
 
 
 class BadTransactionIdError(Exception):

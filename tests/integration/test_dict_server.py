@@ -1,0 +1,245 @@
+"""The dict server on a real UNIX socket, before a spool in memory."""
+
+import asyncio
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from lastlogin_producer.events import EventRules
+from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.server import DictServer, ServerLimits
+from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from tests.fakes.memory_spool import MemorySpool
+
+
+HELLO = b"H3\t2\t0\t\tstatsdb\n"
+LOGIN = HELLO + b"B1\ttest1\nS1\tshared/last-login/imap/test1\t1795387910161\nC1\n"
+RULES = EventRules("mail1", ["last-login/$service/$user/$ip", "last-login/$service/$user"])
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Served:
+    """A running server with what a test needs of it."""
+
+    def __init__(self, path: Path, limits: ServerLimits) -> None:
+        self.path = path
+        self.spool = MemorySpool()
+        self.clock = Clock()
+        self.server = DictServer(
+            Listener(SocketFile(path)), ["statsdb"], RULES, self.spool, limits, monotonic=self.clock, now_us=lambda: 5
+        )
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A client's connection."""
+        return await asyncio.open_unix_connection(self.path)
+
+    async def exchange(self, data: bytes) -> bytes:
+        """Send `data` on a connection of its own, and all that comes back until the server has closed."""
+        reader, writer = await self.connect()
+        writer.write(data)
+        writer.write_eof()
+        try:
+            return await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for what the server is about to do."""
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 - the server tells nobody what it is about to do
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with small limits; its sweep is the test's to call."""
+    served = Served(tmp_path / "dict.sock", ServerLimits(connections=3, sweep_s=0.25))
+    await served.server.start()
+    yield served
+    served.spool.held = False
+    await served.server.stop_accepting()
+    await served.server.drain(0)
+
+
+async def test_a_login(served: Served) -> None:
+    """A login is answered `O1`, and is in the spool by then."""
+    assert b"O1\n" == await served.exchange(LOGIN)
+    [event] = served.spool.messages
+    assert isinstance(event, LoginEvent)
+    assert ("test1", "imap", 5) == (event.user, event.service, event.received_at_us)
+
+
+async def test_a_write_that_is_no_login(served: Served) -> None:
+    """What does not fit is stored for the quarantine, counted, and answered `O1`."""
+    assert b"O1\n" == await served.exchange(LOGIN.replace(b"1795387910161", b"abc"))
+    [raw] = served.spool.messages
+    assert isinstance(raw, RawWrite)
+    assert {"bad_value": 1} == served.server.stats.quarantined
+
+
+async def test_a_full_spool(served: Served) -> None:
+    """A spool without room is `F1`, at once."""
+    served.spool.room = 0
+
+    assert b"F1\tspool full\n" == await served.exchange(LOGIN)
+
+
+async def test_a_violation(served: Served) -> None:
+    """Garbage closes its connection, is counted, and does not touch the others."""
+    reader, writer = await served.connect()
+    writer.write(HELLO)
+
+    assert b"" == await served.exchange(b"GET / HTTP/1.0\r\n\r\n")
+    writer.write(LOGIN.removeprefix(HELLO))
+    assert b"O1\n" == await asyncio.wait_for(reader.readline(), 5)
+    assert {"no_hello": 1} == served.server.stats.closed
+    writer.close()
+
+
+async def test_a_spool_that_does_not_answer(served: Served) -> None:
+    """Within 2 s a commit is answered `W1`; the outcome that comes later is not sent."""
+    served.spool.held = True
+    reader, writer = await served.connect()
+    writer.write(LOGIN)
+    await served.until(lambda: served.spool.waiting)
+    served.server.sweep()
+    served.clock.now += 1.8
+    served.server.sweep()
+
+    assert b"W1\tnot confirmed by the spool\n" == await asyncio.wait_for(reader.readline(), 5)
+    served.spool.release(Outcome.STORED)
+    writer.write(LOGIN.removeprefix(HELLO).replace(b"1\t", b"2\t").replace(b"C1", b"C2"))
+    await served.until(lambda: served.spool.waiting)
+    served.spool.release()
+    assert b"O2\n" == await asyncio.wait_for(reader.readline(), 5)
+    assert 1 == served.server.stats.late
+    writer.close()
+
+
+@pytest.mark.parametrize(("sent", "reason"), [(b"H3\t2", "slow_line"), (HELLO, "idle"), (b"", "slow_line")])
+async def test_a_client_that_dawdles(served: Served, sent: bytes, reason: str) -> None:
+    """Half a line is waited for 5 s, the next command a minute; then the connection is closed."""
+    reader, writer = await served.connect()
+    writer.write(sent)
+    await served.until(lambda: served.server.connections == 1)
+    await served.exchange(LOGIN)
+    limit = 5 if reason == "slow_line" else 60
+    served.clock.now += limit - 0.1
+    served.server.sweep()
+    before = served.server.connections
+    served.clock.now += 0.2
+    served.server.sweep()
+
+    assert b"" == await asyncio.wait_for(reader.read(), 5)
+    assert 1 == before
+    assert {reason: 1} == served.server.stats.closed
+    writer.close()
+
+
+async def test_too_many_connections(served: Served) -> None:
+    """One connection more than allowed is closed at once; the others work."""
+    held = [await served.connect() for _ in range(3)]
+    await served.until(lambda: served.server.connections == 3)
+
+    reader, writer = await served.connect()
+    assert b"" == await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    held[0][1].write(LOGIN)
+    assert b"O1\n" == await asyncio.wait_for(held[0][0].readline(), 5)
+    assert {"too_many": 1} == served.server.stats.closed
+    for _, each in held:
+        each.close()
+
+
+async def test_stopping(served: Served) -> None:
+    """A stop removes the socket file, answers what was committed, and closes everything."""
+    served.spool.held = True
+    reader, writer = await served.connect()
+    writer.write(LOGIN)
+    await served.until(lambda: served.spool.waiting)
+    await served.server.stop_accepting()
+    draining = asyncio.create_task(served.server.drain(5))
+    await asyncio.sleep(0)
+
+    assert not served.path.exists()
+    served.spool.release()
+    assert b"O1\n" == await asyncio.wait_for(reader.read(), 5)
+    assert 0 == await draining
+    writer.close()
+
+
+async def test_a_stop_counts_what_it_leaves(served: Served) -> None:
+    """Commits that the spool does not answer within the deadline are counted."""
+    served.spool.held = True
+    _, writer = await served.connect()
+    writer.write(LOGIN)
+    await served.until(lambda: served.spool.waiting)
+    await served.server.stop_accepting()
+
+    assert 1 == await served.server.drain(0)
+    writer.close()
+
+
+async def test_mode_of_the_socket(served: Served) -> None:
+    """The socket has its mode from the first moment: only owner and group may connect."""
+    assert stat.S_ISSOCK(served.path.stat().st_mode)
+    assert 0o660 == stat.S_IMODE(served.path.stat().st_mode)
+
+
+async def test_a_second_server_refuses(served: Served) -> None:
+    """A live socket is neither taken over nor removed."""
+    with pytest.raises(Exit, match="another server listens there") as caught:
+        Listener(SocketFile(served.path)).open()
+
+    assert TEMPFAIL == caught.value.code
+    assert b"O1\n" == await served.exchange(LOGIN)
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    """The file that a killed server left behind is no obstacle."""
+    path = tmp_path / "dict.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    listener = Listener(SocketFile(path))
+
+    with listener.open(), socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    listener.remove()
+    assert not path.exists()
+
+
+def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:
+    """A file that is no socket is not removed; nor is a socket that has taken the place of ours."""
+    path = tmp_path / "dict.sock"
+    path.write_text("precious")
+    with pytest.raises(Exit, match="is not a socket") as caught:
+        Listener(SocketFile(path)).open()
+    assert CONFIG == caught.value.code
+    path.unlink()
+
+    listener = Listener(SocketFile(path))
+    with listener.open():
+        path.rename(tmp_path / "ours")
+        path.write_text("another's")
+        listener.remove()
+    assert "another's" == path.read_text()
+
+
+def test_a_directory_that_is_missing(tmp_path: Path) -> None:
+    """A path that cannot be used is a sentence, with what to look at."""
+    with pytest.raises(Exit, match="its directory must exist"):
+        Listener(SocketFile(tmp_path / "missing" / "dict.sock")).open()
