@@ -4,6 +4,7 @@ The stack lives in `.stack/test`, away from that of `make demo`; LASTLOGIN_STACK
 elsewhere. Servers that already run there are used, and left running.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,24 @@ def layout() -> Layout:
 
 @pytest.fixture(scope="session")
 def stack(layout: Layout) -> Iterator[Layout]:
-    """Kafka and Cassandra, with our topics and an empty table."""
+    """Kafka and Cassandra, with our topics and an empty table.
+
+    For one run at a time: two would stop each other's servers.
+    """
+    layout.directory.parent.mkdir(parents=True, exist_ok=True)
+    lock = layout.directory.with_name(layout.directory.name + ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        pytest.exit(
+            f"another test run uses the servers in {layout.directory}; wait for it, or set {DIRECTORY_VARIABLE}"
+        )
+    with lock:
+        yield from _servers_for_tests(layout)
+
+
+def _servers_for_tests(layout: Layout) -> Iterator[Layout]:
     before = running_servers(layout)
     if not before:
         wipe(layout)
