@@ -27,7 +27,7 @@ _OTHER_FILES = 128
 # Dovecot sends a login within a millisecond of connecting; what has not come by then is not on its way.
 _GRACE_S = 1.0
 
-# The loop accepts all that wait in one round; the rest are for those that connected meanwhile.
+# Rounds of the loop between accepting a connection and knowing of it: none with uvloop, three with asyncio's own.
 _ACCEPT_ROUNDS = 10
 
 
@@ -54,7 +54,8 @@ class DictServer:
         self._monotonic = monotonic
         names = {name.encode(): name for name in dict_names}
         self._shared = Shared(names, rules, spool, limits, monotonic, now_us)
-        self._backlog = select.poll()
+        # Tells whether somebody has connected and was not accepted yet.
+        self._queue = select.poll()
         self._server: asyncio.AbstractServer | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -76,7 +77,7 @@ class DictServer:
         """
         _allow_files(self._limits.connections + _OTHER_FILES)
         listening = self._listener.open()
-        self._backlog.register(listening, select.POLLIN)
+        self._queue.register(listening, select.POLLIN)
         self._server = await asyncio.get_running_loop().create_unix_server(
             lambda: Conversation(self._shared), sock=listening, backlog=BACKLOG
         )
@@ -94,9 +95,12 @@ class DictServer:
         if self._server is None:
             return
         self._listener.remove()
-        for _ in range(_ACCEPT_ROUNDS):
-            if not self._backlog.poll(0):
+        # uvloop accepts one in a round. Without a file nobody joins the queue, which is no longer than this.
+        for _ in range(BACKLOG):
+            if not self._queue.poll(0):
                 break
+            await asyncio.sleep(0)
+        for _ in range(_ACCEPT_ROUNDS):
             await asyncio.sleep(0)
         self._server.close()
         self._server = None

@@ -1,0 +1,431 @@
+"""Clients of every temper on a real UNIX socket, on the loop of production and on asyncio's own."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from lastlogin_producer.conversation import Conversation
+from lastlogin_producer.events import EventRules
+from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_producer.server import DictServer, ServerLimits
+from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from tests.fakes.memory_spool import MemorySpool
+
+
+HELLO = b"H3\t2\t0\t\tstatsdb\n"
+COMMIT = b"B1\ttest1\nS1\tshared/last-login/imap/test1\t1795387910161\nC1\n"
+RULES = EventRules("mail1", ["last-login/$service/$user/$ip", "last-login/$service/$user"])
+
+
+class Running:
+    """A server with its spool, and seconds that pass only when a test says so."""
+
+    def __init__(self, path: Path, limits: ServerLimits, monotonic: Callable[[], float] | None = None) -> None:
+        self.path = path
+        self.now = 1_000.0
+        self.spool = MemorySpool()
+        self.server = DictServer(
+            Listener(SocketFile(path)),
+            ["statsdb"],
+            RULES,
+            self.spool,
+            limits,
+            monotonic=monotonic or (lambda: self.now),
+        )
+
+    async def connect(self, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A client that has sent `data`."""
+        reader, writer = await asyncio.open_unix_connection(self.path)
+        writer.write(data)
+        return reader, writer
+
+    def connect_now(self, data: bytes) -> socket.socket:
+        """A client that connects and sends without the loop having its turn."""
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(self.path))
+        client.send(data)
+        client.setblocking(False)
+        return client
+
+    @property
+    def conversation(self) -> Conversation:
+        """The only one that is open."""
+        [conversation] = self.server._shared.conversations
+        return conversation
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass and what waited too long be seen."""
+        self.now += seconds
+        self.server.sweep()
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the server tells nobody what it is about to do
+            await asyncio.sleep(0.001)
+
+
+def _has_unfinished(conversation: Conversation, count: int) -> bool:
+    return len(conversation._dict._lines._unfinished) == count
+
+
+Serve = Callable[[Callable[[Running], Awaitable[None]]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
+    """Run a scenario against a server, on either loop."""
+
+    def run(scenario: Callable[[Running], Awaitable[None]]) -> None:
+        async def main() -> None:
+            running = Running(tmp_path / "dict.sock", ServerLimits())
+            await running.server.start()
+            try:
+                await scenario(running)
+            finally:
+                await running.server.stop_accepting()
+                await running.server.drain(0)
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(main())
+
+    return run
+
+
+def test_a_client_that_shuts_down_its_half(serve: Serve) -> None:
+    """Who has nothing more to say still gets the reply, and then the end."""
+
+    async def scenario(running: Running) -> None:
+        running.spool.held = True
+        reader, writer = await running.connect(HELLO + COMMIT)
+        writer.write_eof()
+        await _until(lambda: running.spool.waiting and running.conversation._leaving)
+        running.spool.release()
+
+        assert b"O1\n" == await reader.read()
+        writer.close()
+
+    serve(scenario)
+
+
+def test_a_client_that_goes_without_its_reply(serve: Serve) -> None:
+    """What was committed is stored though nobody waits for the reply."""
+
+    async def scenario(running: Running) -> None:
+        running.spool.held = True
+        client = running.connect_now(HELLO + COMMIT)
+        await _until(lambda: running.spool.waiting)
+        client.close()
+        running.spool.release()
+        await _until(lambda: not running.server.connections)
+
+        assert 1 == len(running.spool.messages)
+
+    serve(scenario)
+
+
+def test_bytes_that_drip(serve: Serve) -> None:
+    """A login whose bytes come one by one is a login."""
+
+    async def scenario(running: Running) -> None:
+        reader, writer = await running.connect()
+        for byte in HELLO + COMMIT:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+        assert b"O1\n" == await reader.readline()
+        writer.close()
+
+    serve(scenario)
+
+
+def test_a_line_that_drips_too_slowly(serve: Serve) -> None:
+    """One byte a second does not hold a connection: a line has 5 s from its beginning."""
+
+    async def scenario(running: Running) -> None:
+        reader, writer = await running.connect(HELLO)
+        await _until(lambda: running.server.connections and running.conversation._line_since is None)
+        for count in range(1, 5):
+            writer.write(b"S")
+            await _until(partial(_has_unfinished, running.conversation, count))
+            running.pass_time(1.3)
+
+        assert b"" == await reader.read()
+        assert {"slow_line": 1} == running.server.stats.closed
+        writer.close()
+
+    serve(scenario)
+
+
+def test_more_commits_at_once_than_are_looked_at(serve: Serve) -> None:
+    """A flood of commits is taken in portions, each answered in its turn."""
+
+    async def scenario(running: Running) -> None:
+        running.spool.held = True
+        reader, writer = await running.connect(HELLO + COMMIT * 1_000)
+        await _until(lambda: running.spool.waiting and running.conversation._dict.full)
+        assert 64 == running.spool.waiting
+        assert not running.conversation._reading
+
+        running.spool.held = False
+        for _ in range(64):
+            running.spool.release()
+        assert b"O1\n" * 1_000 == await reader.readexactly(3_000)
+        assert 1_000 == len(running.spool.messages)
+        writer.close()
+
+    serve(scenario)
+
+
+def test_a_client_that_does_not_read(serve: Serve) -> None:
+    """Who does not read is not read from either, and is closed after 10 s; little is kept for it meanwhile."""
+
+    async def scenario(running: Running) -> None:
+        client = running.connect_now(HELLO)
+
+        def flood() -> bool:
+            try:
+                while True:
+                    client.send(b"Lshared/x\tu\n" * 1_000)
+            except BlockingIOError:
+                return running.server.connections == 1 and running.conversation._blocked_since is not None
+
+        await _until(flood)
+        conversation = running.conversation
+        assert not conversation._reading
+        assert conversation._transport.get_write_buffer_size() < 200_000
+
+        running.pass_time(9.9)
+        assert 1 == running.server.connections
+        running.pass_time(0.2)
+        await _until(lambda: not running.server.connections)
+        assert {"not_reading": 1} == running.server.stats.closed
+        client.close()
+
+    serve(scenario)
+
+
+def test_a_client_that_reads_late(serve: Serve) -> None:
+    """Who reads in the end gets every reply."""
+
+    async def scenario(running: Running) -> None:
+        client = running.connect_now(HELLO)
+        sent = bytearray()
+
+        def flood() -> bool:
+            try:
+                while True:
+                    data = b"Lx\n" * 1_000
+                    sent.extend(data[: client.send(data)])
+            except BlockingIOError:
+                return running.server.connections == 1 and running.conversation._blocked_since is not None
+
+        await _until(flood)
+        client.shutdown(socket.SHUT_WR)
+        received = bytearray()
+
+        def read() -> bool:
+            try:
+                while data := client.recv(65_536):
+                    received.extend(data)
+            except BlockingIOError:
+                return False
+            return True
+
+        await _until(read)
+        assert sent.count(b"\n") == received.count(b"\n")
+        client.close()
+
+    serve(scenario)
+
+
+def test_a_kept_connection(serve: Serve) -> None:
+    """One connection may bring login after login, under the same id too."""
+
+    async def scenario(running: Running) -> None:
+        reader, writer = await running.connect(HELLO)
+        for _ in range(3):
+            writer.write(COMMIT)
+            assert b"O1\n" == await reader.readline()
+        writer.close()
+
+        assert 3 == len(running.spool.messages)
+
+    serve(scenario)
+
+
+def test_a_stop_takes_on_who_has_connected(serve: Serve) -> None:
+    """Logins that wait in the backlog when the server stops are answered."""
+
+    async def scenario(running: Running) -> None:
+        clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
+        await running.server.stop_accepting()
+
+        assert not running.path.exists()
+        assert 0 == await running.server.drain(5)
+        assert [b"O1\n"] * 50 == [client.recv(100) for client in clients]
+        for client in clients:
+            client.close()
+
+    serve(scenario)
+
+
+def test_a_stop_does_not_wait_for_kept_connections(serve: Serve) -> None:
+    """Between two logins a connection is closed at once; a login that is under way is let finish."""
+
+    async def scenario(running: Running) -> None:
+        kept, kept_writer = await running.connect(HELLO + COMMIT)
+        assert b"O1\n" == await kept.readline()
+        begun, begun_writer = await running.connect(HELLO)
+        await _until(lambda: running.server.connections == 2)
+        await running.server.stop_accepting()
+        draining = asyncio.create_task(running.server.drain(5))
+
+        assert b"" == await kept.read()
+        begun_writer.write(COMMIT)
+        assert b"O1\n" == await begun.read()
+        assert 0 == await draining
+        kept_writer.close()
+        begun_writer.close()
+
+    serve(scenario)
+
+
+def test_a_stop_does_not_wait_for_the_silent(serve: Serve) -> None:
+    """A connection that brings nothing delays a stop by a second at most."""
+
+    async def scenario(running: Running) -> None:
+        reader, writer = await running.connect(HELLO)
+        await _until(lambda: running.server.connections == 1)
+        await running.server.stop_accepting()
+        begun = time.monotonic()
+
+        assert 0 == await running.server.drain(10)
+        assert time.monotonic() - begun < 3
+        assert b"" == await reader.read()
+        writer.close()
+
+    serve(scenario)
+
+
+async def test_the_sweep_happens_by_itself(tmp_path: Path) -> None:
+    """Nobody has to call for a commit to be answered in time."""
+    limits = ServerLimits(commit_s=0.2, sweep_s=0.05)
+    running = Running(tmp_path / "dict.sock", limits, time.monotonic)
+    await running.server.start()
+    running.spool.held = True
+    reader, writer = await running.connect(HELLO + COMMIT)
+
+    assert b"W1\tnot confirmed by the spool\n" == await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await running.server.stop_accepting()
+    await running.server.stop_accepting()
+    assert 0 == await running.server.drain(1)
+
+
+def test_without_file_descriptors(tmp_path: Path) -> None:
+    """When no descriptor is left, connections are closed at once, no CPU is burnt, and later ones are served."""
+    path = tmp_path / "dict.sock"
+    program = textwrap.dedent(
+        """
+        import asyncio, resource, sys, time, uvloop
+        from pathlib import Path
+        from lastlogin_producer.events import EventRules
+        from lastlogin_producer.listener import Listener, SocketFile
+        from lastlogin_producer.server import DictServer, ServerLimits
+        from tests.fakes.memory_spool import MemorySpool
+
+        async def run():
+            rules = EventRules("mail1", ["last-login/$service/$user"])
+            server = DictServer(
+                Listener(SocketFile(Path(sys.argv[1]))), ["statsdb"], rules, MemorySpool(), ServerLimits()
+            )
+            resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+            await server.start()
+            print("ready", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+            print(time.process_time(), server.stats.accepted, flush=True)
+
+        uvloop.run(run())
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert "few_files" in process.stdout.readline()
+        while process.stdout.readline() != "ready\n":
+            pass
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+        for client in clients:
+            client.settimeout(5)
+            client.connect(str(path))
+        assert b"" == clients[-1].recv(1)
+        for client in clients:
+            client.close()
+
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(path))
+            client.sendall(HELLO + COMMIT)
+            assert b"O1\n" == client.recv(10)
+        process.stdin.close()
+        *_, last = process.stdout.read().splitlines()
+        cpu_s, accepted = last.split()
+
+    assert 0 == process.returncode
+    assert int(accepted) < 60
+    assert float(cpu_s) < 5
+
+
+def test_an_owner_that_does_not_exist(tmp_path: Path) -> None:
+    """An unknown owner is a sentence, and no socket is left behind."""
+    path = tmp_path / "dict.sock"
+    with pytest.raises(Exit, match=r"not known to this system: .*nobody-of-that-name") as caught:
+        Listener(SocketFile(path, owner="nobody-of-that-name")).open()
+
+    assert CONFIG == caught.value.code
+    assert not path.exists()
+
+
+def test_a_server_with_a_full_backlog_is_alive(tmp_path: Path) -> None:
+    """A socket whose server is too busy to take us is not taken for a stale one."""
+    path = tmp_path / "dict.sock"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting.connect(str(path))
+        with pytest.raises(Exit, match="another server listens there") as caught:
+            Listener(SocketFile(path)).open()
+
+    assert TEMPFAIL == caught.value.code
+    assert path.exists()
+
+
+def test_the_umask_is_put_back(tmp_path: Path) -> None:
+    """Only the socket's own file is made under its mask."""
+    before = os.umask(0o027)
+    try:
+        listener = Listener(SocketFile(tmp_path / "dict.sock", mode=0o666))
+        with listener.open():
+            assert 0o666 == (tmp_path / "dict.sock").stat().st_mode & 0o777
+        listener.remove()
+        assert 0o027 == os.umask(0o027)
+    finally:
+        os.umask(before)
