@@ -36,13 +36,12 @@ test-unit: ## the tests that need no server, with coverage of the pure modules
 	@$(BIN)/coverage report --fail-under=100 --include='*/lastlogin_schemas/*,*/dictproto/*,*/events.py,*/decode.py,*/compact.py,*/offsets.py'
 
 .PHONY: lint
-lint: ## formatting, style, types, import contracts, docstrings
+lint: ## formatting, style, docstrings, types, import contracts
 	$(SETUP)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/interrogate $(SOURCES)
 
 .PHONY: fmt
 fmt: ## format the code and mend what can be mended

@@ -67,12 +67,18 @@ class DeadLetters:
         self._producer = producer
 
     async def send(self, poison: Sequence[Poison]) -> None:
-        """Return when all of them are acknowledged, however long that takes. May be cancelled."""
+        """Return when all of them are acknowledged, however long that takes. May be cancelled.
+
+        Raises what the client's sender has died of, for then nothing will ever be acknowledged.
+        """
         backoff = self._backoff()
         left = list(poison)
         while left:
             left, error = await self._attempt(left)
             if error is not None:
+                if type(error) is KafkaError or not isinstance(error, KafkaError | TimeoutError):
+                    # aiokafka's word for "my sender has died": only a new process will send again.
+                    raise error
                 suppressed = self._occasionally.suppressed(type(error).__name__)
                 if suppressed is not None:
                     _log.error(

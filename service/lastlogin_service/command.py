@@ -36,7 +36,7 @@ Signals:
 
 \b
 Exit codes:
-  0 stopped as asked    69 Kafka or Cassandra unavailable    70 a defect of this program
+  0 stopped as asked    70 a defect of this program
   75 try again          78 configuration: needs a person     130, 143 ended by a second signal
 """
 

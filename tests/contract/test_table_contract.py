@@ -17,7 +17,7 @@ from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_stack.readback import StatsTable
-from tests.support.logins import NOON_US
+from tests.support.logins import AT_US
 from tests.support.memory import MemoryTable
 
 
@@ -81,25 +81,25 @@ def user() -> str:
     return f"contract-{uuid4().hex}@example.org"
 
 
-def _login(user: str, at_us: int = NOON_US, ip: str | None = None, service: str = "imap") -> Login:
+def _login(user: str, at_us: int = AT_US, ip: str | None = None, service: str = "imap") -> Login:
     return Login(user, service, at_us, column_bytes(ip), checked=True)
 
 
 async def test_time_and_address_are_written_under_the_logins_own_time(cells: Cells, user: str) -> None:
     """The row has the milliseconds, and the microseconds as its write time."""
-    await cells.table.write([_login(user, NOON_US + 1234, "2001:db8::1")])
+    await cells.table.write([_login(user, AT_US + 1234, "2001:db8::1")])
 
-    expected = (NOON_US // 1000 + 1, NOON_US + 1234, column_bytes("2001:db8::1"))
+    expected = (AT_US // 1000 + 1, AT_US + 1234, column_bytes("2001:db8::1"))
     assert {"imap": expected} == cells.row(user)
 
 
 async def test_the_newest_login_stays_whatever_comes_later(cells: Cells, user: str) -> None:
     """An older login changes neither time nor address, in one call or in another; nor does a repeated one."""
-    await cells.table.write([_login(user, NOON_US, "192.0.2.1"), _login(user, NOON_US - 1, "192.0.2.2")])
-    await cells.table.write([_login(user, NOON_US - 2, "192.0.2.3")])
-    await cells.table.write([_login(user, NOON_US, "192.0.2.1")])
+    await cells.table.write([_login(user, AT_US, "192.0.2.1"), _login(user, AT_US - 1, "192.0.2.2")])
+    await cells.table.write([_login(user, AT_US - 2, "192.0.2.3")])
+    await cells.table.write([_login(user, AT_US, "192.0.2.1")])
 
-    assert {"imap": (NOON_US // 1000, NOON_US, column_bytes("192.0.2.1"))} == cells.row(user)
+    assert {"imap": (AT_US // 1000, AT_US, column_bytes("192.0.2.1"))} == cells.row(user)
 
 
 @pytest.mark.parametrize(
@@ -112,26 +112,26 @@ async def test_on_a_tie_the_larger_address_wins(cells: Cells, user: str, winner:
     await cells.table.write([_login(user + "2", ip=loser)])
     await cells.table.write([_login(user + "2", ip=winner)])
 
-    assert {"imap": (NOON_US // 1000, NOON_US, column_bytes(winner))} == cells.row(user) == cells.row(user + "2")
+    assert {"imap": (AT_US // 1000, AT_US, column_bytes(winner))} == cells.row(user) == cells.row(user + "2")
 
 
 async def test_a_newer_login_without_address_clears_it(cells: Cells, user: str) -> None:
     """The older address is gone, and writing the older login again does not bring it back."""
-    older = _login(user, NOON_US, "192.0.2.1")
+    older = _login(user, AT_US, "192.0.2.1")
     await cells.table.write([older])
-    await cells.table.write([_login(user, NOON_US + 1)])
+    await cells.table.write([_login(user, AT_US + 1)])
     await cells.table.write([older])
 
-    assert {"imap": (NOON_US // 1000, NOON_US + 1, None)} == cells.row(user)
+    assert {"imap": (AT_US // 1000, AT_US + 1, None)} == cells.row(user)
 
 
 async def test_services_have_columns_of_their_own(cells: Cells, user: str) -> None:
     """A login by one service leaves the others alone; which services have columns is known."""
-    await cells.table.write([_login(user, NOON_US, "192.0.2.1"), _login(user, NOON_US + 5_000, service="pop3")])
+    await cells.table.write([_login(user, AT_US, "192.0.2.1"), _login(user, AT_US + 5_000, service="pop3")])
 
     assert {
-        "imap": (NOON_US // 1000, NOON_US, column_bytes("192.0.2.1")),
-        "pop3": (NOON_US // 1000 + 5, NOON_US + 5_000, None),
+        "imap": (AT_US // 1000, AT_US, column_bytes("192.0.2.1")),
+        "pop3": (AT_US // 1000 + 5, AT_US + 5_000, None),
     } == cells.row(user)
     assert "imap" in cells.table.services
     assert "managesieve" not in cells.table.services
@@ -139,14 +139,14 @@ async def test_services_have_columns_of_their_own(cells: Cells, user: str) -> No
 
 async def test_every_login_of_a_call_is_acknowledged_when_it_returns(cells: Cells, user: str) -> None:
     """More rows than may be in flight at a time are all there afterwards."""
-    await cells.table.write([_login(f"{user}-{n}", NOON_US + n) for n in range(500)])
+    await cells.table.write([_login(f"{user}-{n}", AT_US + n) for n in range(500)])
 
-    assert [NOON_US + n for n in range(500)] == [cells.row(f"{user}-{n}")["imap"][1] for n in range(500)]
+    assert [AT_US + n for n in range(500)] == [cells.row(f"{user}-{n}")["imap"][1] for n in range(500)]
 
 
 @pytest.mark.parametrize("user", ["a/b@x", "x@y@z", "%u", "é" * 2000, "a b", "😀", "..", "';DROP TABLE x", "a\tb"])
 async def test_any_user_has_a_row_of_its_own(cells: Cells, user: str) -> None:
     """Whatever a name is made of, it is only a name."""
-    await cells.table.write([_login(user, NOON_US)])
+    await cells.table.write([_login(user, AT_US)])
 
-    assert NOON_US == cells.row(user)["imap"][1]
+    assert AT_US == cells.row(user)["imap"][1]

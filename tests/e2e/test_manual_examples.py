@@ -29,10 +29,10 @@ def test_service_names_that_no_column_stands_for_are_passed_over(pipeline: Layou
     """A login by a service without a column is on the topic and changes no row; the next login is written."""
     with EventReader(pipeline) as events:
         reply = dict_client.write(
-            pipeline.dict_socket, "unmapped", "shared/last-login/submission/unmapped", "1795387910161"
+            pipeline.dict_socket, "unmapped", "shared/last-login/submission/unmapped", "1700000000161"
         )
         record = events.wait_for(lambda event: event.user == "unmapped", 10)
-    dict_client.write(pipeline.dict_socket, "unmapped", "shared/last-login/imap/unmapped", "1795387910162")
+    dict_client.write(pipeline.dict_socket, "unmapped", "shared/last-login/imap/unmapped", "1700000000162")
     row = table.wait_for("unmapped", lambda row: "imap" in row, 10)
 
     assert reply == b"O1\n"

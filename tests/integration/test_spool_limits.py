@@ -156,6 +156,17 @@ async def test_locked_by_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert [(1, "a"), (2, "b")] == await users(spool)
 
 
+async def test_a_queue_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long messages fill the queue before there are many of them; what is settled makes room again."""
+    monkeypatch.setattr(spool_module, "MAX_QUEUED_BYTES", 1_000)
+    async with open_spool(tmp_path) as spool:
+        outcomes = await append(spool, *(unnumbered("u" * 300) for _ in range(10)))
+
+        assert Outcome.FULL in outcomes
+        assert outcomes.count(Outcome.STORED) in (1, 2, 3)
+        await store(spool, ["later"])
+
+
 async def test_a_message_that_cannot_be_encoded_is_refused_alone(tmp_path: Path) -> None:
     """Its neighbours are stored, and it takes no number."""
     async with open_spool(tmp_path) as spool:

@@ -11,11 +11,12 @@ from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.schema import LOGIN_EVENT
 
 
-NOON_US = 1_795_387_910_161_000
-LOGIN = LoginEvent("test1", "imap", NOON_US, "192.0.2.1", backend="mail1", epoch=1, sequence=1)
+# In the past on every machine, for a login ahead of its clock would be set aside: 2023-11-14T22:13:20.161Z.
+AT_US = 1_700_000_000_161_000
+LOGIN = LoginEvent("test1", "imap", AT_US, "192.0.2.1", backend="mail1", epoch=1, sequence=1)
 
 
-def login(user: str = "test1", at_us: int = NOON_US, *, service: str = "imap", ip: str | None = None) -> LoginEvent:
+def login(user: str = "test1", at_us: int = AT_US, *, service: str = "imap", ip: str | None = None) -> LoginEvent:
     """One login; the rest of the event does not matter to the consumer."""
     return replace(LOGIN, user=user, service=service, login_at_us=at_us, remote_ip=ip)
 
@@ -33,7 +34,7 @@ def record(
     key: bytes | None = b"test1",
     offset: int = 0,
     partition: int = 0,
-    appended_ms: int = NOON_US // 1000,
+    appended_ms: int = AT_US // 1000,
 ) -> ConsumerRecord[bytes, bytes]:
     """One record of the events topic."""
     size = len(value) if value is not None else -1

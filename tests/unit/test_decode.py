@@ -12,7 +12,7 @@ from lastlogin_schemas.errors import UNDECODABLE_REASONS
 from lastlogin_schemas.event import RawWrite
 from lastlogin_schemas.headers import CHECKSUM, message_headers
 from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
-from tests.support.logins import LOGIN, NOON_US, event_record, login, message, record
+from tests.support.logins import AT_US, LOGIN, event_record, login, message, record
 
 
 DECODER = Decoder({7: LOGIN_EVENT}, future_limit_s=300)
@@ -29,7 +29,7 @@ def _poison(value: bytes | None, headers: Any = (), **where: Any) -> Poison:
 
 def test_an_event_becomes_what_the_row_needs() -> None:
     """User, service, time and the address as the column holds it; the checksum was verified."""
-    assert Login("test1", "imap", NOON_US, bytes([192, 0, 2, 1]), checked=True) == DECODER.decode(event_record(LOGIN))
+    assert Login("test1", "imap", AT_US, bytes([192, 0, 2, 1]), checked=True) == DECODER.decode(event_record(LOGIN))
 
 
 def test_no_address_is_no_bytes() -> None:
@@ -74,7 +74,7 @@ def test_a_record_without_checksum_is_read_and_told() -> None:
         ("trailing_bytes", VALUE + b"x", ()),
         ("out_of_range", *message(login(user=""))),
         ("out_of_range", *message(login(ip="localhost"))),
-        ("future", *message(login(at_us=NOON_US + 300_001_000))),
+        ("future", *message(login(at_us=AT_US + 300_001_000))),
     ],
 )
 def test_what_is_no_sound_event_is_poison(reason: str, value: bytes | None, headers: Any) -> None:
@@ -95,7 +95,7 @@ def test_every_reason_is_one_of_the_contracts_or_future() -> None:
 @pytest.mark.parametrize("ahead_us", [300_000_000, 0, -86_400_000_000])
 def test_a_login_up_to_the_limit_ahead_is_written(ahead_us: int) -> None:
     """A clock may be 5 minutes ahead of Kafka's, or any time behind."""
-    assert isinstance(DECODER.decode(event_record(login(at_us=NOON_US + ahead_us))), Login)
+    assert isinstance(DECODER.decode(event_record(login(at_us=AT_US + ahead_us))), Login)
 
 
 @given(st.integers(0, 8 * len(VALUE) - 1))

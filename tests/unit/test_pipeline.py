@@ -17,7 +17,7 @@ from lastlogin_consumer.pipeline import Stages, Totals
 from lastlogin_schemas.address import column_bytes
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_service.backoff import Backoff
-from tests.support.logins import NOON_US, event_record, login, record
+from tests.support.logins import AT_US, event_record, login, record
 from tests.support.memory import MemoryDeadLetters, MemoryPartition, MemoryTable, VirtualClock, until
 
 
@@ -66,13 +66,13 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_events_become_rows_and_their_offsets_pass(bench: Bench) -> None:
     """The newest login is in the table, and everything before the next offset is done."""
     partition = bench.partition(
-        login("a", NOON_US + 5, ip="192.0.2.1"), login("a", NOON_US, ip="192.0.2.2"), login("b", NOON_US)
+        login("a", AT_US + 5, ip="192.0.2.1"), login("a", AT_US, ip="192.0.2.2"), login("b", AT_US)
     )
     bench.start()
     await until(lambda: partition.watermark == 3)
 
-    assert {"imap": (NOON_US // 1000, NOON_US + 5, bytes([192, 0, 2, 1]))} == bench.table.row("a")
-    assert {"imap": (NOON_US // 1000, NOON_US, None)} == bench.table.row("b")
+    assert {"imap": (AT_US // 1000, AT_US + 5, bytes([192, 0, 2, 1]))} == bench.table.row("a")
+    assert {"imap": (AT_US // 1000, AT_US, None)} == bench.table.row("b")
     assert Totals(fetched=3, written=2, merged=1) == bench.totals
 
 
@@ -273,7 +273,7 @@ async def test_windows_of_all_partitions_keep_within_the_limit() -> None:
 
 users = st.sampled_from(["a", "b", "c", "d"])
 events = st.builds(
-    lambda user, at, ip: login(user, NOON_US + at, ip=ip),
+    lambda user, at, ip: login(user, AT_US + at, ip=ip),
     users,
     st.integers(0, 6),
     st.sampled_from([None, "192.0.2.9", "192.0.2.10", "::1"]),

@@ -114,5 +114,5 @@ def test_version_and_help(echo: Echo) -> None:
     """A stranger learns what it is, how to configure it and how it ends."""
     assert echo("--version").output.startswith("lastlogin-echo 0.")
     text = echo("--help").output
-    for fact in ("Says one thing.", "/etc/lastlogin/echo.toml", "LASTLOGIN_ECHO_LOG__LEVEL", "SIGTERM", "78", "69"):
+    for fact in ("Says one thing.", "/etc/lastlogin/echo.toml", "LASTLOGIN_ECHO_LOG__LEVEL", "SIGTERM", "78", "75"):
         assert fact in text

@@ -15,9 +15,7 @@ def prepare_directory(directory: Path) -> None:
     Raises `Exit`: 78 when somebody else could replace the spool under us, 75 when it cannot be made.
     """
     try:
-        if not directory.exists():
-            directory.mkdir(mode=0o700, parents=True)
-            sync_directory(directory.parent)
+        _make(directory)
         status = directory.stat()
     except OSError as error:
         raise Exit(TEMPFAIL, f"{directory}: cannot make the spool's directory: {error.strerror}") from None
@@ -35,6 +33,15 @@ def prepare_directory(directory: Path) -> None:
             f"{directory}: the spool's directory belongs to another user (uid {status.st_uid}); "
             f"give it to uid {os.geteuid()}, which this service runs as",
         )
+
+
+def _make(directory: Path) -> None:
+    """Make what is missing of the path, each part's name durable before the next one is made."""
+    if directory.exists():
+        return
+    _make(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(directory.parent)
 
 
 def sync_directory(directory: Path) -> None:

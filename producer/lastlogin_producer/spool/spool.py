@@ -33,6 +33,8 @@ LOCK_NAME = "spool.lock"
 # Messages between loop and disk: 2 s (the longest that a login may wait) of 25,000 logins a second, about 40 MB.
 # With more the disk stands still, and waiting only costs memory.
 MAX_QUEUED = 50_000
+# The same in their text, for clients that send more than a login.
+MAX_QUEUED_BYTES = 67_108_864
 # A read's memory above that of its first row, and a few milliseconds of the reading thread.
 _READ_BYTES = 1_048_576
 _REPEAT_LOG_S = 60.0
@@ -72,7 +74,7 @@ class Spool:
         self._rows, self._bytes, self._last_sequence = self._file.rows, self._file.bytes, self._file.last_sequence
         # Rows that are to leave the file, for the reader still sees them.
         self._leaving: set[int] = set()
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         self._closed = False
         self._occasionally = Occasionally(_REPEAT_LOG_S)
         self._reading = ThreadPoolExecutor(1, "spool-reader")
@@ -124,14 +126,16 @@ class Spool:
         `STORED`: on disk, it will reach Kafka. `FULL`: not stored and never will be. `UNCONFIRMED`: maybe stored.
         Only a message that meets a full queue or a closed spool is refused out of turn, at the loop's next round.
         """
-        if self._queued >= MAX_QUEUED or self._closed:
+        size = _text_bytes(message)
+        if self._queued >= MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES or self._closed:
             self._loop.call_soon(done, Outcome.FULL)
             if not self._closed and self._occasionally.suppressed("queue") is not None:
                 _log.error(
-                    f"Refusing logins: {MAX_QUEUED} wait for the disk, which does not answer", action="queue_full"
+                    f"Refusing logins: {self._queued} wait for the disk, which does not answer", action="queue_full"
                 )
             return
         self._queued += 1
+        self._queued_bytes += size
         self._queue.put((message, done))
 
     async def read(self, after: int, limit: int = 1_000) -> list[Row]:
@@ -195,6 +199,7 @@ class Spool:
 
     def _settle(self, report: Report) -> None:
         self._queued -= len(report.entries)
+        self._queued_bytes -= sum(_text_bytes(message) for message, _ in report.entries)
         self._rows, self._bytes, self._last_sequence = report.rows, report.bytes, report.last_sequence
         self._leaving -= report.gone
         self.arrived.set()
@@ -214,6 +219,13 @@ class Spool:
         except RuntimeError:
             # The loop ended without waiting for the writer; nobody is left to be told.
             return
+
+
+def _text_bytes(message: LoginEvent | RawWrite) -> int:
+    """What a client has sent of a message, roughly: the rest of it is small and of our own making."""
+    if isinstance(message, RawWrite):
+        return len(message.user) + sum(len(key) + len(value) for key, value in message.entries)
+    return len(message.user) + len(message.dict_key)
 
 
 def _open(path: Path, backend: str, now_us: Callable[[], int]) -> SpoolFile:
