@@ -43,7 +43,7 @@ _PROBE_ROWS = 500
 # this time share a read and a request, which cost more than all the rest.
 _PACE_S = 0.005
 
-_TOPIC_LOOK_UP_S = 5.0
+_TOPIC_LOOK_UP_S = 2.0
 
 _log = structlog.get_logger(__name__)
 
