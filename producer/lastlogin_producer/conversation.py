@@ -190,7 +190,7 @@ class Conversation(asyncio.Protocol):
             if not connection.input_waiting or self._blocked_since is not None:
                 break
             self._act_on(connection.receive_data(b""))
-        if not self._owing and (self._leaving or (self._shared.draining and self._is_between_logins)):
+        if (self._leaving or (self._shared.draining and self._is_between_logins)) and not self._owing:
             self._close()
             return
         reading = not (connection.full or self._leaving or self._blocked_since is not None)

@@ -13,6 +13,8 @@ _SPECIAL = re.compile(rb"[\x00\x01\t\r\n]")
 
 def unescape(field: bytes) -> bytes:
     """Undo the quoting of one field, as leniently as Dovecot: an unknown letter stands for itself. Split first."""
+    if b"\x01" not in field:
+        return field
     return _ESCAPE.sub(lambda match: _MEANING.get(match[1], match[1]), field)
 
 
