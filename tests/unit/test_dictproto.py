@@ -119,6 +119,7 @@ def test_a_dict_name_is_unescaped_since_major_3() -> None:
         (b"B1\tu\nC1\n", b"O1\n"),
         (b"B1\tu\nB1\tu\nS1\tk\tv\nC1\n", b"F1\ttransaction begun twice\n"),
         (b"B1\tu\nU1\tk\nS1\tk\tv\nC1\n", b"F1\tonly set is supported\n"),
+        (b"B1\tu\nU1\tk\nA1\tk\t5\nC1\n", b"F1\tonly set is supported\n"),
         (b"B1\tu\nA1\tk\t5\nC1\n", b"F1\tonly set is supported\n"),
         (b"B1\tu\nP1\tk\tv\nC1\n", b"F1\tonly set is supported\n"),
         (b"B1\tu\nS1\tk\nC1\n", b"F1\tmalformed set\n"),

@@ -134,6 +134,7 @@ def test_round_trip(event: LoginEvent) -> None:
 
 
 @given(st.binary(max_size=300))
+@example(b"u" * 300)
 def test_message_key_of_raw_writes(user: bytes) -> None:
     """The key of a quarantined write is its user, byte for byte, whatever its length."""
     body = codec.encode_raw_write(RawWrite(user=user, reason="bad_user"))
