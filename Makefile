@@ -6,6 +6,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 SOURCES := schemas service producer consumer ops deploy/local tests
 SETUP := @deploy/local/setup
+IF_SET_UP := [ -x $(BIN)/python ] || { echo "nothing is set up here, so nothing runs"; exit 0; };
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
 
@@ -56,13 +57,11 @@ stack-up: ## start Kafka, Cassandra, both services and Dovecot
 
 .PHONY: stack-status
 stack-status: ## what of the stack is running
-	$(SETUP)
-	@exec $(BIN)/python -m lastlogin_stack status
+	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack status || [ $$? = 3 ]
 
 .PHONY: stack-down
 stack-down: ## stop the stack, keep its data
-	$(SETUP)
-	@exec $(BIN)/python -m lastlogin_stack down
+	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down
 
 .PHONY: lock
 lock: ## resolve the dependencies anew, with hashes
@@ -71,5 +70,5 @@ lock: ## resolve the dependencies anew, with hashes
 
 .PHONY: clean
 clean: ## remove everything that the commands above made in this directory
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m lastlogin_stack down --wipe; fi
+	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down --wipe
 	rm -rf .venv .cache .stack dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -65,7 +65,7 @@ def _writes(requests: list[Request]) -> list[tuple[bytes, str, tuple[tuple[bytes
     return [(r.user, r.dict_name, r.entries) for r in requests if isinstance(r, CommittedWrite)]
 
 
-@pytest.mark.parametrize("name", ["dovecot-2.3.19-imap", "dovecot-2.4.1-imap", "dovecot-2.3.16-imap"])
+@pytest.mark.parametrize("name", ["dovecot-2.3.19-imap", "dovecot-2.4.1-imap", "major-2-imap"])
 def test_recorded_logins(name: str) -> None:
     """A login as majors 3, 4 and 2 send it is one write of its user, answered `O1` and nothing else."""
     requests, sent = _converse((TRANSCRIPTS / f"{name}.txt").read_bytes())

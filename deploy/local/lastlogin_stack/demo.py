@@ -30,14 +30,16 @@ def _demo(layout: Layout) -> int:
     begun = time.monotonic()
     with _servers(layout):
         with StatsTable(layout) as table, EventReader(layout) as events:
-            print("\nEmptying the table, then the manual's examples by real clients:\n")
+            print("\nThe examples of Dovecot's last_login manual, by real clients, on a table emptied for them:\n")
             table.truncate()
             passed = [_show(example, layout, events, table) for example in EXAMPLES]
         print(f"$ lastlogin show {_SHOWN_USER}")
         shown = subprocess.run([*lastlogin_command(layout), "show", _SHOWN_USER], check=False)
         ok = all(passed) and shown.returncode == 0
         verdict = "all passed" if ok else "NOT ALL PASSED"
-        print(f"\n{sum(passed)} of {len(passed)} examples, {time.monotonic() - begun:.0f} s in all: {verdict}\n")
+        print(
+            f"\n{sum(passed)} of {len(passed)} examples, {time.monotonic() - begun:.0f} s with the start: {verdict}\n"
+        )
     return 0 if ok else _FAILED
 
 
@@ -55,10 +57,11 @@ def _servers(layout: Layout) -> Iterator[None]:
     finally:
         if keep:
             print(f"{KEEP_VARIABLE} is set, so everything keeps running. `make stack-down` stops it.")
-            print(f"Log in yourself:  curl imap://test1:test1@127.0.0.1:{layout.imap_port}/")
-            print(f"Look it up:       {' '.join(lastlogin_command(layout))} show test1")
+            print(f"Log in yourself:  curl imap://{_SHOWN_USER}:{_SHOWN_USER}@127.0.0.1:{layout.imap_port}/")
+            print(f"Look it up:       {' '.join(lastlogin_command(layout))} show {_SHOWN_USER}")
         else:
-            stop_servers(layout, leaving=before)
+            if len(before) < len(running_servers(layout)):
+                stop_servers(layout, leaving=before)
             if before:
                 print(f"{', '.join(before)} ran before and still does; `make stack-down` stops it.")
 
