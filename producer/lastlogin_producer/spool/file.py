@@ -27,6 +27,9 @@ _MAX_WAL_BYTES = 3 * 1_048_576
 # Deleting rows needs disk space first, for the WAL and its checkpoint. Without this reserve a disk that the spool
 # itself filled could never be emptied again.
 FREE_BYTES = 4 * 1_048_576
+# As much of it as must not be pages of our own file.
+_FREE_FOR_WAL_BYTES = 1_048_576
+_PAGE_BYTES = 4_096
 
 # Pages given back to the file system with each group that deletes, once this many are free: 64 KiB a group
 # return gigabytes within minutes after an outage, and the churn of normal operation is left alone (4 MiB).
@@ -81,6 +84,7 @@ class SpoolFile:
         connection = self._connection
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * _PAGE_BYTES}")
         self._empty_wal()
         meta = connection.execute("SELECT epoch, backend, last_sequence, rows, bytes FROM meta").fetchone()
         if meta is None or any(type(value) is not int for value in (meta[0], *meta[2:])):
@@ -166,9 +170,13 @@ class SpoolFile:
         return gone, freed
 
     def disk_has_room(self) -> bool:
-        """Tell whether the disk holds the reserve that deleting rows needs."""
+        """Tell whether the reserve that deleting rows needs is there: on the disk, or partly in our own free pages."""
         status = os.statvfs(self.path.parent)
-        return status.f_bavail * status.f_frsize >= FREE_BYTES
+        free = status.f_bavail * status.f_frsize
+        if free >= FREE_BYTES:
+            return True
+        (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        return free >= _FREE_FOR_WAL_BYTES and free + int(pages) * _PAGE_BYTES >= FREE_BYTES
 
     def _bound_wal(self) -> None:
         # The group is stored by now: an error here shows itself at the next one.

@@ -29,6 +29,8 @@ _MAX_GROUP = 4_096
 # It goes alone after this time, or with this many rows. A crash in between only sends them to Kafka again.
 _DELETE_WITHIN_S = 1.0
 _DELETE_ROWS = 1_000
+# Without a refusal for so long, refusing has ended.
+_REFUSING_S = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -90,6 +92,7 @@ class GroupWriter:
         self._delete_at = 0.0
         self._broken = False
         self._refusing = False
+        self._refused_at = 0.0
 
     def run(self) -> None:
         """Write until told to stop, then close the file."""
@@ -150,6 +153,8 @@ class GroupWriter:
             return outcomes, set(), fault
         self._delivered.clear()
         self._damaged.clear()
+        if bodies:
+            self._tell_storing()
         return outcomes, gone, None
 
     def _admit(self, entries: list[Entry], outcomes: list[Outcome]) -> list[tuple[Kind, bytes]]:
@@ -174,7 +179,7 @@ class GroupWriter:
             bodies.append(encoded)
             outcomes[index] = Outcome.STORED
             size -= len(encoded[1]) + ROW_OVERHEAD_BYTES
-        if entries:
+        if entries and reason is not None:
             self._tell_refusing(reason)
         return bodies
 
@@ -211,14 +216,17 @@ class GroupWriter:
                 message += f"; it cannot be moved aside either: {error}"
         self._fail(Exit(TEMPFAIL, message))
 
-    def _tell_refusing(self, reason: str | None) -> None:
-        """Log the change between storing and refusing, once each."""
-        stored = {"rows": self._file.rows, "bytes": self._file.bytes}
-        if reason is not None and not self._refusing:
-            _log.error(f"Refusing logins: {reason}", action="spool_full", **stored)
-        elif reason is None and self._refusing:
-            _log.info("Storing logins again", action="spool_accepts", **stored)
-        self._refusing = reason is not None
+    def _tell_refusing(self, reason: str) -> None:
+        self._refused_at = monotonic()
+        if not self._refusing:
+            self._refusing = True
+            _log.error(f"Refusing logins: {reason}", action="spool_full", rows=self._file.rows, bytes=self._file.bytes)
+
+    def _tell_storing(self) -> None:
+        """Log the end of refusing; only after a while, for at the bound the two alternate with each group."""
+        if self._refusing and monotonic() - self._refused_at > _REFUSING_S:
+            self._refusing = False
+            _log.info("Storing logins again", action="spool_accepts", rows=self._file.rows, bytes=self._file.bytes)
 
     def _report(self, entries: list[Entry], outcomes: list[Outcome], gone: set[int]) -> None:
         file = self._file
