@@ -126,6 +126,8 @@ def test_poison_lands_in_the_dead_letters_and_is_passed(
     topics.flush()
 
     assert behind.login_at_us == rows.wait_for(user, lambda row: "pop3" in row, 15)["pop3"].time_written_us
+    # A window's rows are written first, then its dead letters.
+    wait_until(lambda: sum(letter.key == user.encode() for letter in topics.letters()) >= len(poison))
     letters = [letter for letter in topics.letters() if letter.key == user.encode()]
     assert [(reason, bad) for reason, (bad, _) in poison.items()] == [
         (letter.story["reason"], letter.value) for letter in letters
