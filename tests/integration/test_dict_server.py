@@ -1,7 +1,6 @@
 """The dict server on a real UNIX socket, before a spool in memory."""
 
 import asyncio
-import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_schemas.event import LoginEvent, RawWrite
-from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from lastlogin_service.exits import TEMPFAIL, Exit
 from tests.fakes.memory_spool import MemorySpool
 
 
@@ -208,39 +207,3 @@ async def test_a_second_server_refuses(served: Served) -> None:
 
     assert TEMPFAIL == caught.value.code
     assert b"O1\n" == await served.exchange(LOGIN)
-
-
-def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
-    """The file that a killed server left behind is no obstacle."""
-    path = tmp_path / "dict.sock"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    listener = Listener(SocketFile(path))
-
-    with listener.open(), socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-    listener.remove()
-    assert not path.exists()
-
-
-def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:
-    """A file that is no socket is not removed; nor is a socket that has taken the place of ours."""
-    path = tmp_path / "dict.sock"
-    path.write_text("precious")
-    with pytest.raises(Exit, match="is not a socket") as caught:
-        Listener(SocketFile(path)).open()
-    assert CONFIG == caught.value.code
-    path.unlink()
-
-    listener = Listener(SocketFile(path))
-    with listener.open():
-        path.rename(tmp_path / "ours")
-        path.write_text("another's")
-        listener.remove()
-    assert "another's" == path.read_text()
-
-
-def test_a_directory_that_is_missing(tmp_path: Path) -> None:
-    """A path that cannot be used is a sentence, with what to look at."""
-    with pytest.raises(Exit, match="its directory must exist"):
-        Listener(SocketFile(tmp_path / "missing" / "dict.sock")).open()

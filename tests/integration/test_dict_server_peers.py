@@ -1,7 +1,6 @@
 """Clients of every temper on a real UNIX socket, on the loop of production and on asyncio's own."""
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from lastlogin_producer.conversation import Conversation
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.server import DictServer, ServerLimits
-from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
 from tests.fakes.memory_spool import MemorySpool
 
 
@@ -404,40 +402,3 @@ def test_without_file_descriptors(tmp_path: Path) -> None:
     assert 0 == process.returncode
     assert int(accepted) < 60
     assert float(cpu_s) < 5
-
-
-def test_an_owner_that_does_not_exist(tmp_path: Path) -> None:
-    """An unknown owner is a sentence, and no socket is left behind."""
-    path = tmp_path / "dict.sock"
-    with pytest.raises(Exit, match=r"not known to this system: .*nobody-of-that-name") as caught:
-        Listener(SocketFile(path, owner="nobody-of-that-name")).open()
-
-    assert CONFIG == caught.value.code
-    assert not path.exists()
-
-
-def test_a_server_with_a_full_backlog_is_alive(tmp_path: Path) -> None:
-    """A socket whose server is too busy to take us is not taken for a stale one."""
-    path = tmp_path / "dict.sock"
-    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
-        busy.bind(str(path))
-        busy.listen(0)
-        waiting.connect(str(path))
-        with pytest.raises(Exit, match="another server listens there") as caught:
-            Listener(SocketFile(path)).open()
-
-    assert TEMPFAIL == caught.value.code
-    assert path.exists()
-
-
-def test_the_umask_is_put_back(tmp_path: Path) -> None:
-    """Only the socket's own file is made under its mask."""
-    before = os.umask(0o027)
-    try:
-        listener = Listener(SocketFile(tmp_path / "dict.sock", mode=0o666))
-        with listener.open():
-            assert 0o666 == (tmp_path / "dict.sock").stat().st_mode & 0o777
-        listener.remove()
-        assert 0o027 == os.umask(0o027)
-    finally:
-        os.umask(before)
