@@ -2,9 +2,6 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -75,18 +72,6 @@ async def _until(condition: Callable[[], object]) -> None:
 
 def _has_unfinished(conversation: Conversation, count: int) -> bool:
     return len(conversation._dict._lines._unfinished) == count
-
-
-def _log_in(path: Path) -> bytes:
-    """Reply to one login; empty when the server closed instead."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
-        client.connect(str(path))
-        try:
-            client.sendall(HELLO + COMMIT)
-            return client.recv(10)
-        except (BrokenPipeError, ConnectionResetError):
-            return b""
 
 
 Serve = Callable[[Callable[[Running], Awaitable[None]]], None]
@@ -342,63 +327,3 @@ async def test_the_sweep_happens_by_itself(tmp_path: Path) -> None:
     await running.server.stop_accepting()
     await running.server.stop_accepting()
     assert 0 == await running.server.drain(1)
-
-
-def test_without_file_descriptors(tmp_path: Path) -> None:
-    """When no descriptor is left, connections are closed at once, no CPU is burnt, and later ones are served."""
-    path = tmp_path / "dict.sock"
-    program = textwrap.dedent(
-        """
-        import asyncio, resource, sys, time, uvloop
-        from pathlib import Path
-        from lastlogin_producer.events import EventRules
-        from lastlogin_producer.listener import Listener, SocketFile
-        from lastlogin_producer.server import DictServer, ServerLimits
-        from tests.fakes.memory_spool import MemorySpool
-
-        async def run():
-            rules = EventRules("mail1", ["last-login/$service/$user"])
-            server = DictServer(
-                Listener(SocketFile(Path(sys.argv[1]))), ["statsdb"], rules, MemorySpool(), ServerLimits()
-            )
-            resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
-            await server.start()
-            print("ready", flush=True)
-            await asyncio.to_thread(sys.stdin.read)
-            print(time.process_time(), server.stats.accepted, flush=True)
-
-        uvloop.run(run())
-        """
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert "few_files" in process.stdout.readline()
-        while process.stdout.readline() != "ready\n":
-            pass
-        clients = [socket.socket(socket.AF_UNIX) for _ in range(200)]
-        for client in clients:
-            client.settimeout(5)
-            client.connect(str(path))
-        assert b"" == clients[-1].recv(1)
-        for client in clients:
-            client.close()
-
-        # The server may still be busy with the ends of the others.
-        deadline = time.monotonic() + 10
-        while (reply := _log_in(path)) != b"O1\n":
-            assert reply == b""
-            assert time.monotonic() < deadline
-        process.stdin.close()
-        *_, last = process.stdout.read().splitlines()
-        cpu_s, accepted = last.split()
-
-    assert 0 == process.returncode
-    assert int(accepted) < 60
-    assert float(cpu_s) < 5
