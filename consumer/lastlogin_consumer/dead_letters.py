@@ -61,7 +61,7 @@ class DeadLetters:
         )
         try:
             await producer.start()
-        except BaseException:
+        except BaseException:  # a cancelled start leaves connections too; passed on
             await producer.stop()
             raise
         self._producer = producer

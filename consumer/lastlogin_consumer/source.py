@@ -158,7 +158,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
         )
         try:
             await consumer.start()
-        except BaseException:
+        except BaseException:  # a cancelled start leaves connections too; passed on
             await consumer.stop()
             raise
         self._consumer = consumer

@@ -69,7 +69,7 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
         session = cluster.connect()
         mapping = _look_up(session, wanted)
         inserts = {service: _prepare(session, mapping, service) for service in mapping.services}
-    except BaseException:
+    except BaseException:  # whatever it is, the driver's threads must end; passed on
         cluster.shutdown()
         raise
     return OpenTable(cluster, session, mapping, inserts)

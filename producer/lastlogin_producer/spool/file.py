@@ -76,7 +76,7 @@ class SpoolFile:
                     _create(connection, backend, now_us)
                     sync_directory(path.parent)
                 self._load()
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else will close the file; passed on
             connection.close()
             raise
 

@@ -63,7 +63,7 @@ class Spool:
         try:
             self._file = _open(path, backend, now_us)
             self._reader = SpoolReader(path)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, the lock must go
             self._lock.release()
             if isinstance(error, SpoolFault | OSError):
                 raise Exit(TEMPFAIL, f"{path}: cannot open the spool: {error}") from None
