@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-SOURCES := schemas service producer consumer ops deploy/local tests
+SOURCES := schemas service producer consumer ops deploy/local docs tests
 SETUP := @deploy/local/setup
 IF_SET_UP := [ -x $(BIN)/python ] || { echo "nothing is set up here, so nothing runs"; exit 0; };
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -49,6 +49,11 @@ fmt: ## format the code and mend what can be mended
 	$(SETUP)
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+.PHONY: docs
+docs: ## write the generated pages of docs/ anew
+	$(SETUP)
+	@$(BIN)/python -m lastlogin_docs
 
 .PHONY: stack-up
 stack-up: ## start Kafka, Cassandra, both services and Dovecot

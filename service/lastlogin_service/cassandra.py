@@ -12,7 +12,7 @@ from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionP
 from pydantic import Field, SecretStr
 
 from lastlogin_service.exits import CONFIG, Exit
-from lastlogin_service.settings import Section, matching
+from lastlogin_service.settings import Host, Section, matching
 from lastlogin_service.tls import certificate_problems, client_context
 
 
@@ -20,15 +20,6 @@ from lastlogin_service.tls import certificate_problems, client_context
 Identifier = Annotated[
     str, matching(r"[A-Za-z]\w{0,47}", "must be a name of up to 48 letters, digits and underscores, a letter first")
 ]
-# A name, an IPv4 or an IPv6 address.
-Host = Annotated[
-    str,
-    matching(
-        r"[\w.-]{1,255}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
-        "must be a host name or address without port, which is a key of its own",
-    ),
-]
-
 _RECONNECT_FIRST_S = 1.0
 # A cluster that is back must be in use within 30 s, jitter and retry included; the driver's default is ten minutes.
 _RECONNECT_CAP_S = 15.0

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -24,7 +24,7 @@ from lastlogin_service.secret_files import read_secret_files, warnings
 from lastlogin_service.shape import bare, section_of
 
 
-__all__ = ["Section", "Settings", "load", "matching", "render", "warnings"]
+__all__ = ["Host", "Section", "Settings", "load", "matching", "render", "warnings"]
 
 # Room for thousands of rules; a larger file is some other file.
 _MAX_FILE_BYTES = 1_048_576
@@ -90,6 +90,16 @@ def matching(pattern: str, allowed: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+# A name, an IPv4 or an IPv6 address.
+Host = Annotated[
+    str,
+    matching(
+        r"[\w.-]{1,255}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+        "must be a host name or address without port, which is a key of its own",
+    ),
+]
 
 
 def load(cls: type[S], file: Path | None, environ: Mapping[str, str]) -> S:

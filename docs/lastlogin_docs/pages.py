@@ -1,0 +1,10 @@
+"""Which files are generated, and from what."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+DOCS = Path(__file__).resolve().parents[1]
+
+# By the file's name below `docs/`: what gives its text.
+PAGES: Mapping[str, Callable[[], str]] = {}

@@ -1,0 +1,153 @@
+"""One HTTP endpoint per service: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever restarts and routes.
+
+    /metrics   the registry, in the format that the scraper asks for
+    /livez     200 while the process does its work; anything else: restart it
+    /readyz    200 while it can do what it is there for; 503 with the reasons otherwise
+
+Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"failing"` with `"reasons"`.
+"""
+
+import asyncio
+import errno
+import json
+from collections.abc import Callable, Sequence
+from http.client import HTTPConnection, HTTPException
+from typing import TypeAlias
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client.aiohttp import make_aiohttp_handler
+from pydantic import Field
+
+from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from lastlogin_service.settings import Host, Section
+
+
+# Yields nothing while all is well, else a sentence for each thing that is not.
+Check: TypeAlias = Callable[[], Sequence[str]]
+
+# Waiting scrapers; more at once are a flood.
+_BACKLOG = 64
+# A request line and headers of a scraper have some hundred bytes.
+_MAX_LINE_BYTES = 4_096
+_STOP_S = 1.0
+_PROBE_S = 2.0
+_MAX_ANSWER_BYTES = 65_536
+
+_log = structlog.get_logger(__name__)
+
+
+class EndpointSettings(Section):
+    """`[metrics]`: where `/metrics`, `/livez` and `/readyz` are served; a subclass gives the port its default."""
+
+    # Nothing on it asks who is calling. Reachable from elsewhere only where somebody has decided so.
+    address: Host = "127.0.0.1"
+    # 0: any free one, which the log names.
+    port: int = Field(default=0, ge=0, le=65_535)
+
+
+def new_registry(prefix: str, version: str) -> CollectorRegistry:
+    """Registry with what every service tells: `<prefix>_build_info`, and its process (`process_*`, `python_info`)."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    info = Gauge(f"{prefix}_build_info", "Version that runs; the value is always 1.", ["version"], registry=registry)
+    info.labels(version).set(1)
+    return registry
+
+
+class Endpoint:
+    """The endpoint of the service `name`. `start` binds, `stop` frees the port.
+
+    `live` and `ready` are asked at each request, in the event loop: they must not block. A service that is not
+    live is not ready either.
+    """
+
+    def __init__(
+        self, settings: EndpointSettings, name: str, registry: CollectorRegistry, *, live: Check, ready: Check
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._live = live
+        self._ready = ready
+        app = web.Application(client_max_size=0)
+        app.router.add_get("/metrics", make_aiohttp_handler(registry))
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, max_line_size=_MAX_LINE_BYTES, max_field_size=_MAX_LINE_BYTES
+        )
+
+    async def start(self) -> None:
+        """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
+        address, port = self._settings.address, self._settings.port
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, address, port, shutdown_timeout=_STOP_S, backlog=_BACKLOG)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise bind_failure(address, port, error) from None
+        bound = self._runner.addresses[0][1]
+        _log.info(f"Metrics and health on {url(address, bound)}", action="metrics_listening", port=bound)
+
+    async def stop(self) -> None:
+        """Close; requests under way get a second."""
+        await self._runner.cleanup()
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return self._answer(self._live())
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return self._answer([*self._live(), *self._ready()])
+
+    def _answer(self, reasons: Sequence[str]) -> web.Response:
+        body: dict[str, object] = {"service": self._name, "status": "failing" if reasons else "ok"}
+        if reasons:
+            body["reasons"] = list(reasons)
+        return web.json_response(body, status=503 if reasons else 200)
+
+
+def bind_failure(address: str, port: int, error: OSError) -> Exit:
+    """Say why nobody can listen there, and what to do."""
+    where = f"metrics.address {address}, metrics.port {port}"
+    if error.errno == errno.EADDRINUSE:
+        return Exit(TEMPFAIL, f"{where}: another program listens there; stop it, or choose another port")
+    why = error.strerror or str(error)
+    return Exit(CONFIG, f"{where}: cannot listen there: {why}; the address must be one of this machine")
+
+
+def url(address: str, port: int, path: str = "") -> str:
+    """URL of the endpoint."""
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
+
+
+def check_bindable(settings: EndpointSettings, name: str) -> None:
+    """Try to listen where `settings` say, and stop at once; good, too, when `name` itself runs there already.
+
+    For `--check-config`, which is often run beside the running service. Blocks. Raises `Exit` as `Endpoint.start`.
+    """
+
+    async def attempt() -> None:
+        server = await asyncio.start_server(lambda _r, _w: None, settings.address, settings.port)
+        server.close()
+
+    try:
+        asyncio.run(attempt())
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or _service_at(settings) != name:
+            raise bind_failure(settings.address, settings.port, error) from None
+
+
+def _service_at(settings: EndpointSettings) -> str | None:
+    """Ask who listens there; None when it is none of our services."""
+    connection = HTTPConnection(settings.address, settings.port, timeout=_PROBE_S)
+    try:
+        connection.request("GET", "/livez")
+        found = json.loads(connection.getresponse().read(_MAX_ANSWER_BYTES))
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return found.get("service") if isinstance(found, dict) else None
