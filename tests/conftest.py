@@ -13,13 +13,16 @@ import pytest
 
 from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.commands import running_servers, start_pipeline, stop_servers, wipe
-from lastlogin_stack.dovecot import Dovecot
+from lastlogin_stack.dovecot import Dovecot, DovecotOptions
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, default_directory, layout_from
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
 from tests.support.servers import Running
 
+
+# Its assertions are those of the tests that call it, and are explained as theirs are.
+pytest.register_assert_rewrite("tests.support.uses")
 
 _DEFAULTS = {DIRECTORY_VARIABLE: str(default_directory("test")), PORT_VARIABLE: "18000"}
 _QUICK_FIRST = ("unit", "contract", "integration", "e2e")
@@ -75,17 +78,27 @@ def _servers_for_tests(layout: Layout) -> Iterator[Layout]:
 
 
 @pytest.fixture(scope="session")
-def servers(stack: Layout) -> Running:
+def servers(stack: Layout) -> Iterator[Running]:
     """The whole pipeline; which of it runs is up to the tests."""
-    return Running(
+    servers = Running(
         stack, Kafka(stack), Cassandra(stack), ProducerService(stack), ConsumerService(stack), Dovecot(stack)
     )
+    yield servers
+    if servers.dovecot.options != DovecotOptions():
+        # It may have run before, and must then run on as it did.
+        servers.ensure(DovecotOptions())
 
 
 @pytest.fixture
-def pipeline(servers: Running) -> Layout:
+def dovecot_options() -> DovecotOptions:
+    """How Dovecot is configured: as in the manual. A module that wants it otherwise has a fixture of this name."""
+    return DovecotOptions()
+
+
+@pytest.fixture
+def pipeline(servers: Running, dovecot_options: DovecotOptions) -> Layout:
     """Dovecot, producer, Kafka, consumer and Cassandra, all answering."""
-    servers.ensure()
+    servers.ensure(dovecot_options)
     return servers.layout
 
 

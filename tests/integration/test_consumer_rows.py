@@ -13,8 +13,9 @@ from lastlogin_schemas.headers import CHECKSUM, message_headers
 from lastlogin_schemas.schema import LOGIN_EVENT
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.consumer import ConsumerProcess, wait_until
+from tests.support.consumer import ConsumerProcess
 from tests.support.logins import login, message
+from tests.support.process import wait_until
 from tests.support.topics import Topics, own_topics
 
 

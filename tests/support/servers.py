@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from lastlogin_schemas.topics import EVENTS, QUARANTINE
 from lastlogin_stack.cassandra import Cassandra
-from lastlogin_stack.dovecot import Dovecot
+from lastlogin_stack.dovecot import Dovecot, DovecotOptions
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.services import ConsumerService, ProducerService
@@ -26,8 +26,11 @@ class Running:
     consumer: ConsumerService
     dovecot: Dovecot
 
-    def ensure(self) -> None:
-        """Start whatever a test left stopped, and wait until all of them answer."""
+    def ensure(self, options: DovecotOptions | None = None) -> None:
+        """Start whatever a test left stopped, Dovecot with these options (None: as it was); wait for all to answer."""
+        if options is not None and options != self.dovecot.options:
+            self.dovecot.stop()
+            self.dovecot.options = options
         for server in (self.kafka, self.cassandra, self.producer, self.consumer, self.dovecot):
             server.start()
             server.wait_ready()

@@ -6,11 +6,12 @@ import os
 import poplib
 import pwd
 import smtplib
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lastlogin_stack.errors import StackError
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, LOOPBACK, Layout, make_open_directory, private_parent
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, LOOPBACK, LOOPBACK_IPV6, Layout, make_open_directory, private_parent
 from lastlogin_stack.server import PROBE_TIMEOUT_S, Server, find_program
 
 
@@ -18,13 +19,17 @@ from lastlogin_stack.server import PROBE_TIMEOUT_S, Server, find_program
 MAIL_UID = 5000
 # Where webmail's own host would connect from: its logins are told apart by their source address.
 WEBMAIL_ADDRESS = "127.0.0.31"
+# Dovecot escapes these in a name before it looks for it in a passwd-file (str_escape).
+_ESCAPED = str.maketrans({character: "\\" + character for character in "'\"\\"})
 
 
 @dataclass(frozen=True, slots=True)
 class MailUser:
     """One line of the users file; the password is the user name, `key` the user's own last_login_key if any.
 
-    In lower case: Dovecot takes A to Z of what a client sends as a to z (auth_username_format).
+    In lower case: Dovecot takes A to Z of what a client sends as a to z (auth_username_format). Without control
+    characters and `:`, and without a first `#`: the file, or a password, cannot hold them. A name with `%` cannot
+    have a key of its own: Dovecot would expand the name once more.
     """
 
     name: str
@@ -45,6 +50,10 @@ class DovecotOptions:
     precision: str = "ms"
     # None: no rule for webmail. A user's own key wins over this one.
     webmail_key: str | None = "last-login/webmail/%u/%r"
+    # Besides 127.0.0.1; a machine without IPv6 has no ::1.
+    ipv6: bool = False
+    # Networks of proxies, with blanks between: their word is taken for the address of their clients.
+    trusted_networks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,8 @@ def current_account() -> Account:
 def render_users(options: DovecotOptions) -> str:
     """Return the users file (passwd-file). All the colons are needed: with fewer a user has no userdb entry."""
     return "".join(
-        f"{user.name}:{{PLAIN}}{user.name}::::::{f'userdb_last_login_key={user.key}' if user.key else ''}\n"
+        f"{user.name.translate(_ESCAPED)}:{{PLAIN}}{user.name}::::::"
+        f"{f'userdb_last_login_key={user.key}' if user.key else ''}\n"
         for user in options.users
     )
 
@@ -78,12 +88,14 @@ def render_users(options: DovecotOptions) -> str:
 def render_configuration(layout: Layout, options: DovecotOptions, account: Account) -> str:
     """Return dovecot.conf in the syntax of 2.3, complete: nothing of the system's configuration is read."""
     home = layout.server_directory("dovecot")
+    addresses = f"{LOOPBACK} {LOOPBACK_IPV6}" if options.ipv6 else LOOPBACK
     # User names with a slash, a blank or other alphabets are no directory names, their hashes are.
     lines = f"""\
 base_dir = {home}/run
 state_dir = {home}/state
 log_path = {layout.log_file("dovecot")}
 protocols = imap pop3 lmtp
+login_trusted_networks = {options.trusted_networks}
 ssl = no
 disable_plaintext_auth = no
 # Empty allows every character in a user name.
@@ -115,7 +127,7 @@ plugin {{
 service {protocol}-login {{
 {chroot}\
   inet_listener {protocol} {{
-    address = {LOOPBACK}
+    address = {addresses}
     port = {port}
   }}
   inet_listener {protocol}s {{
@@ -126,7 +138,7 @@ service {protocol}-login {{
     lines += f"""\
 service lmtp {{
   inet_listener lmtp {{
-    address = {LOOPBACK}
+    address = {addresses}
     port = {layout.lmtp_port}
   }}
 }}
@@ -198,6 +210,13 @@ class Dovecot(Server):
     def command(self) -> list[str]:
         """Return the master process's command, in the foreground."""
         return [find_program("dovecot", "/usr/sbin/dovecot"), "-F", "-c", str(self.directory / "dovecot.conf")]
+
+    def reload(self) -> None:
+        """Make it read its configuration anew; connections that are open stay. Raises `StackError`."""
+        command = [find_program("doveadm"), "-c", str(self.directory / "dovecot.conf"), "reload"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StackError(f"dovecot: `doveadm reload` failed: {done.stderr.strip()}")
 
     def probe(self) -> None:
         """Wait for the greetings of all three protocols."""

@@ -21,6 +21,7 @@ LAST_PORT = 65535
 PORT_SPAN = 99
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_IPV6 = "::1"
 
 # sockaddr_un.sun_path has 108 bytes with its closing zero (unix(7)).
 SOCKET_PATH_BYTES = 107

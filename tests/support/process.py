@@ -1,0 +1,94 @@
+"""One of our services as a process of its own, with settings from the environment and a log of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+
+POLL_S = 0.01
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
+    """Wait until `condition` holds. Raises TimeoutError."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(POLL_S)
+
+
+class ServiceProcess:
+    """An installed service; ends with the `with` block, whatever happened.
+
+    `settings` are variables without the service's prefix; those of this process's environment do not reach it.
+    """
+
+    def __init__(self, script: str, log: Path, settings: Mapping[str, str]) -> None:
+        self._script = str(Path(sys.executable).with_name(script))
+        self._log = log
+        prefix = script.replace("-", "_").upper() + "_"
+        self._environ = {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
+        self._environ |= {prefix + name: value for name, value in settings.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, once more after it has ended."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([self._script], env=self._environ, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, deadline_s: float = 20.0) -> int:
+        """SIGTERM it, and return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self.wait(deadline_s)
+
+    def wait(self, deadline_s: float = 20.0) -> int:
+        """Wait until it ends, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(deadline_s)
+
+    def output(self) -> str:
+        """Everything it has written to standard output and standard error."""
+        return self._log.read_text("utf-8")
+
+    def said(self, action: str) -> list[dict[str, Any]]:
+        """Its log lines with this `action`."""
+        lines = (json.loads(line) for line in self.output().splitlines() if line.startswith("{") and line[-1] == "}")
+        return [line for line in lines if line.get("action") == action]
+
+    def wait_until(self, condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
+        """Wait until `condition` holds. Raises TimeoutError with what the process has said."""
+        try:
+            wait_until(condition, deadline_s)
+        except TimeoutError:
+            raise TimeoutError(self.output()[-4000:]) from None
+
+    def wait_for(self, action: str, count: int = 1, deadline_s: float = 30.0) -> list[dict[str, Any]]:
+        """Wait until it has said `action` so many times; return those lines. Raises TimeoutError as `wait_until`."""
+        self.wait_until(lambda: len(self.said(action)) >= count, deadline_s)
+        return self.said(action)
