@@ -1,7 +1,5 @@
 """Settings of the consumer."""
 
-from pathlib import Path
-
 import pytest
 
 from lastlogin_consumer.compact import WindowLimits
@@ -9,7 +7,6 @@ from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_schemas.schema import LOGIN_EVENT_V1
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load
-from lastlogin_stack.layout import PROJECT_ROOT
 
 
 REQUIRED = {
@@ -56,19 +53,3 @@ def test_what_cannot_be_is_refused_by_name(name: str, value: str, key: str) -> N
 
     assert CONFIG == refused.value.code
     assert key in refused.value.message
-
-
-def test_the_delivered_example_shows_the_defaults(tmp_path: Path) -> None:
-    """deploy/consumer.toml is accepted, and so is the same with every comment taken for a setting."""
-    text = (PROJECT_ROOT / "deploy" / "consumer.toml").read_text("utf-8")
-    uncommented = tmp_path / "all.toml"
-    uncommented.write_text(
-        "\n".join(line[1:] if line.startswith("#") and " = " in line else line for line in text.splitlines()), "utf-8"
-    )
-
-    example = load(ConsumerSettings, PROJECT_ROOT / "deploy" / "consumer.toml", {})
-
-    assert load(ConsumerSettings, uncommented, {}) == example
-    defaults = load(ConsumerSettings, None, REQUIRED)
-    same = {"kafka": example.kafka, "cassandra": example.cassandra}
-    assert defaults.model_copy(update=same) == example

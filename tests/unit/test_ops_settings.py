@@ -1,18 +1,11 @@
 """Settings of the command."""
 
-import re
-import tomllib
-from pathlib import Path
-
 import pytest
 
-from lastlogin_ops.settings import LagSettings, OpsSettings, WantedTopics
+from lastlogin_ops.settings import OpsSettings, WantedTopics
 from lastlogin_schemas.topics import TopicSpec
 from lastlogin_service.exits import Exit
 from lastlogin_service.settings import load
-
-
-_EXAMPLE = Path(__file__).parents[2] / "deploy" / "lastlogin.toml"
 
 
 def test_nothing_is_needed_to_start_with() -> None:
@@ -80,20 +73,3 @@ def test_more_replicas_in_sync_than_there_are() -> None:
     )
     with pytest.raises(Exit, match="must be another topic than events"):
         load(OpsSettings, None, {"LASTLOGIN_TOPICS__QUARANTINE": "lastlogin.events"})
-
-
-def test_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
-    """deploy/lastlogin.toml is good as it stands, and uncommented names every key, with the default if it has one."""
-    load(OpsSettings, _EXAMPLE, {})
-    uncommented = tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", _EXAMPLE.read_text()))
-
-    defaults = OpsSettings(
-        kafka={"bootstrap_servers": uncommented["kafka"]["bootstrap_servers"]},
-        cassandra={"contact_points": uncommented["cassandra"]["contact_points"]},
-    )
-    secrets = {"password", "sasl_password"}
-    for name, section in defaults:
-        assert set(uncommented[name]) == set(type(section).model_fields) - secrets
-        for key, value in section:
-            assert value is None or value == uncommented[name][key]
-    assert isinstance(defaults.lag, LagSettings)

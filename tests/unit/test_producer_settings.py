@@ -1,8 +1,6 @@
 """What can be configured of the producer, and how mistakes are told."""
 
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +11,6 @@ from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load
 
 
-EXAMPLE = Path(__file__).parents[2] / "deploy" / "producer.toml"
 KAFKA = '[kafka]\nbootstrap_servers = ["kafka1:9092"]\n'
 
 
@@ -26,21 +23,6 @@ def problems(tmp_path: Path, toml: str) -> list[str]:
         load(ProducerSettings, file, {})
     assert CONFIG == raised.value.code
     return [line.removeprefix(f"{file}: ") for line in raised.value.message.splitlines()]
-
-
-def uncommented(text: str) -> dict[str, Any]:
-    """The example with every `#key = value` in force."""
-    lines = [line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in text.splitlines()]
-    return tomllib.loads("\n".join(lines))
-
-
-def test_the_example_shows_every_default() -> None:
-    """With all its comments taken away the example is what holds without a file."""
-    shown = uncommented(EXAMPLE.read_text("utf-8"))
-    effective = ProducerSettings(kafka=shown["kafka"]).model_dump(mode="json", exclude_none=True)
-    del shown["backend"], effective["backend"]
-
-    assert effective == shown
 
 
 def test_an_unknown_pattern_variable_is_told_with_the_known_ones(tmp_path: Path) -> None:
