@@ -21,6 +21,7 @@ class ProducerProcess(ServiceProcess):
             # Nobody listens on the discard port.
             "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
             "LOG__FORMAT": "json",
+            "METRICS__PORT": "0",
             **settings,
         }
         super().__init__("lastlogin-producer", directory / f"{name}.log", own)
