@@ -3,13 +3,15 @@
 from pathlib import Path
 from uuid import uuid4
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from lastlogin_stack.layout import Layout
 from tests.support.process import ServiceProcess
 from tests.support.topics import Topics
 
 
 class ConsumerProcess(ServiceProcess):
-    """`lastlogin-consumer`; `settings` are variables without their prefix."""
+    """`lastlogin-consumer` with settings from the environment."""
 
     def __init__(self, layout: Layout, topics: Topics, directory: Path, **settings: str) -> None:
         self.group = topics.events
@@ -20,10 +22,31 @@ class ConsumerProcess(ServiceProcess):
             "TOPICS__DEAD_LETTERS": topics.dead_letters,
             "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
             "CASSANDRA__PORT": str(layout.cassandra_port),
+            "METRICS__PORT": "0",
             "LOG__FORMAT": "json",
             **settings,
         }
         super().__init__("lastlogin-consumer", directory / f"consumer-{uuid4().hex[:8]}.log", own)
+
+    def scrape(self) -> dict[str, float]:
+        """Its own samples as they are scraped, by name without the prefix and labels: `lag_records{partition=0}`.
+
+        The label `topic` is left out: a test has one.
+        """
+        samples = {}
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for sample in family.samples:
+                labels = ",".join(f"{name}={value}" for name, value in sample.labels.items() if name != "topic")
+                name = sample.name.removeprefix("lastlogin_consumer_")
+                samples[f"{name}{{{labels}}}" if labels else name] = sample.value
+        return samples
+
+    def lag(self) -> tuple[float, float]:
+        """Records over all its partitions, and the highest seconds; -1 while it has no series."""
+        samples = self.scrape().items()
+        records = [value for name, value in samples if name.startswith("lag_records")]
+        seconds = [value for name, value in samples if name.startswith("lag_seconds")]
+        return sum(records) if records else -1, max(seconds, default=-1)
 
     def partitions(self) -> list[int]:
         """Partitions that it has been given last."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 
 POLL_S = 0.01
@@ -36,6 +38,7 @@ class ServiceProcess:
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
         self._environ |= {prefix + name: value for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -52,6 +55,7 @@ class ServiceProcess:
 
     def start(self) -> None:
         """Start it, once more after it has ended."""
+        self._starts += 1
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([self._script], env=self._environ, stdout=log, stderr=log)
 
@@ -92,3 +96,17 @@ class ServiceProcess:
         """Wait until it has said `action` so many times; return those lines. Raises TimeoutError as `wait_until`."""
         self.wait_until(lambda: len(self.said(action)) >= count, deadline_s)
         return self.said(action)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of its endpoint. Raises OSError when nobody answers."""
+        port = self.wait_for("metrics_listening", self._starts)[-1]["port"]
+        try:
+            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def reasons(self) -> list[str]:
+        """Why it is not ready; nothing when it is."""
+        return list(json.loads(self.get("/readyz")[1]).get("reasons", ()))
