@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import SCHEMAS, Schema
 from lastlogin_service.cassandra import CassandraSettings
+from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
@@ -32,6 +33,12 @@ class ShutdownSettings(Section):
     deadline_s: float = Field(default=10.0, ge=0, le=3600)
 
 
+class MetricsSettings(EndpointSettings):
+    """`[metrics]`: where `/metrics`, `/livez` and `/readyz` are served."""
+
+    port: int = Field(default=9469, ge=0, le=65_535)
+
+
 class ConsumerSettings(ServiceSettings):
     """All settings of `lastlogin-consumer`."""
 
@@ -49,6 +56,7 @@ class ConsumerSettings(ServiceSettings):
     topics: TopicSettings = TopicSettings()
     cassandra: CassandraSettings
     shutdown: ShutdownSettings = ShutdownSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Schema versions that this release does not know."""

@@ -1,6 +1,6 @@
 """A session with prepared statements for the table as Cassandra has it. Blocking: for threads of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,14 @@ from cassandra import (
 from cassandra.cluster import Cluster, NoHostAvailable, Session
 from cassandra.query import BoundStatement, PreparedStatement
 
+from lastlogin_consumer.columns import Column, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping, insert_cql
 from lastlogin_service.cassandra import CassandraSettings, build_cluster
 
 
-_COLUMNS_CQL = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
-# Values are serialized by hand, so the columns must be what the bytes are meant for.
-_TYPES_WITH_ADDRESS = ("varchar", "timestamp", "inet", "bigint")
-_TYPES_WITHOUT = ("varchar", "timestamp", "bigint")
+_COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 _log = structlog.get_logger(__name__)
 
@@ -76,24 +74,13 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
 
 
 def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
-    columns = {row.column_name for row in session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))}
-    found = wanted.restricted_to(columns)
-    if wanted.user not in columns or not found.services:
-        name = f"{wanted.keyspace}.{wanted.table}"
-        raise TableNotReady(f"{name} does not exist or has none of our columns; make it with `cqlsh -f tables.cql`")
-    return found
+    rows = session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))
+    return usable_part(wanted, {row.column_name: Column(row.kind, row.type) for row in rows})
 
 
 def _prepare(session: Session, mapping: TableMapping, service: str) -> PreparedStatement:
     prepared = session.prepare(insert_cql(mapping, service))
     prepared.is_idempotent = True
-    expected = _TYPES_WITHOUT if mapping.services[service].address is None else _TYPES_WITH_ADDRESS
-    for column, type_name in zip(prepared.column_metadata, expected, strict=True):
-        if column.type.typename != type_name:
-            raise TableNotReady(
-                f"column {column.name} of {mapping.keyspace}.{mapping.table} is {column.type.typename}, "
-                f"must be {type_name}"
-            )
     return prepared
 
 
@@ -118,13 +105,25 @@ def log_columns(wanted: TableMapping, found: TableMapping) -> None:
 
 def explain(error: BaseException) -> str:
     """Say in a sentence what `error` means and what to do about it, without what users or rows it was about."""
-    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else []
+    causes = list(_causes(error))
     for cause in (*causes, error):
         for known, sentence in _SENTENCES:
             if isinstance(cause, known):
                 return sentence.format(_short(cause))
     return type(error).__name__
 
+
+def is_wrong(error: BaseException) -> bool:
+    """Whether a person must change something before Cassandra can be used: it answers, and refuses."""
+    return any(isinstance(each, _REFUSALS) for each in (*_causes(error), error))
+
+
+def _causes(error: BaseException) -> Collection[BaseException]:
+    # A plain list of addresses when no node was even tried.
+    return error.errors.values() if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) else ()
+
+
+_REFUSALS = (TableNotReady, AuthenticationFailed, Unauthorized, InvalidRequest)
 
 # The first that fits; `{}` is the server's own words.
 _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (

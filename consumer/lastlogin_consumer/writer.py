@@ -21,7 +21,7 @@ from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.table import OpenTable, explain, log_columns
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
-from lastlogin_service.exits import Exit
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.logs import Occasionally
 
 
@@ -103,13 +103,15 @@ class Writer:
         return self._table.inserts if self._table is not None else ()
 
     async def connect(self) -> None:
-        """Open the table; keep trying while Cassandra is away or the table is not there. Raises `Exit`."""
+        """Open the table; keep trying while Cassandra is away. Raises `Exit`: 78 when the table cannot be written."""
         backoff = self._backoff()
         while self._table is None:
             try:
                 self._table = await _on_thread(lambda: self._open_table(self._wanted))
             except Exit:
                 raise
+            except TableNotReady as error:
+                raise Exit(CONFIG, str(error)) from None
             except Exception as error:  # noqa: BLE001 - the driver's errors have no common base
                 self._report(error)
                 await asyncio.sleep(backoff.next())

@@ -10,6 +10,7 @@ import structlog
 
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_producer.preflight import check
 from lastlogin_producer.publisher import Publisher
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_producer.settings import ProducerSettings
@@ -91,4 +92,10 @@ def _now_us() -> int:
     return time.time_ns() // 1_000
 
 
-main = service_command(NAME, ProducerSettings, run, summary="Takes Dovecot's logins on and streams them to Kafka.")
+main = service_command(
+    NAME,
+    ProducerSettings,
+    run,
+    summary="Takes Dovecot's logins on and streams them to Kafka.",
+    check=lambda settings: check(settings, NAME),
+)
