@@ -25,7 +25,7 @@ def usable_part(wanted: TableMapping, columns: Mapping[str, Column]) -> TableMap
         raise TableNotReady(
             f"cassandra.keyspace, cassandra.table: there is no table {name}; make it with `cqlsh -f tables.cql`"
         )
-    key = [column for column, (kind, _) in columns.items() if kind in ("partition_key", "clustering")]
+    key = [column for kind in ("partition_key", "clustering") for column in columns if columns[column].kind == kind]
     if key != [wanted.user]:
         raise TableNotReady(
             f"the primary key of the table {name} is ({', '.join(key)}), must be ({wanted.user}); make another "

@@ -105,6 +105,8 @@ def log_columns(wanted: TableMapping, found: TableMapping) -> None:
 
 def explain(error: BaseException) -> str:
     """Say in a sentence what `error` means and what to do about it, without what users or rows it was about."""
+    if isinstance(error, TableNotReady):
+        return str(error)
     causes = list(_causes(error))
     for cause in (*causes, error):
         for known, sentence in _SENTENCES:
@@ -127,7 +129,6 @@ _REFUSALS = (TableNotReady, AuthenticationFailed, Unauthorized, InvalidRequest)
 
 # The first that fits; `{}` is the server's own words.
 _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
-    (TableNotReady, "{}"),
     (AuthenticationFailed, "Cassandra refuses the login: check username and password in [cassandra]"),
     (Unauthorized, "missing rights, see GRANT MODIFY ON TABLE: {}"),
     (InvalidRequest, "the table is not as it was at the start, see tables.cql: {}"),
