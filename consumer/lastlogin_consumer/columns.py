@@ -53,3 +53,12 @@ def usable_part(wanted: TableMapping, columns: Mapping[str, Column]) -> TableMap
             "another table with `cqlsh -f tables.cql`"
         )
     return found
+
+
+def lost_columns(before: TableMapping, after: TableMapping) -> list[str]:
+    """Columns that were written and are gone: to go on without them would be to lose logins silently."""
+
+    def columns(mapping: TableMapping) -> set[str]:
+        return {name for c in mapping.services.values() for name in (c.time, c.address) if name is not None}
+
+    return sorted(columns(before) - columns(after))

@@ -1,7 +1,7 @@
 """A session with prepared statements for the table as Cassandra has it. Blocking: for threads of its own."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -15,9 +15,10 @@ from cassandra import (
     WriteTimeout,
 )
 from cassandra.cluster import Cluster, NoHostAvailable, Session
+from cassandra.protocol import InvalidRequestException, PreparedQueryNotFound, ProtocolHandler
 from cassandra.query import BoundStatement, PreparedStatement
 
-from lastlogin_consumer.columns import Column, usable_part
+from lastlogin_consumer.columns import Column, lost_columns, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping, insert_cql
@@ -27,6 +28,23 @@ from lastlogin_service.cassandra import CassandraSettings, build_cluster
 _COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 _log = structlog.get_logger(__name__)
+
+
+class _Unprepared(ProtocolHandler):  # type: ignore[misc] # no type information upstream
+    """Makes a node's "unprepared" an `InvalidRequest`: the driver would prepare and execute again by itself.
+
+    Nodes forget statements when the table is altered or made anew, and our bytes, serialized for the columns as
+    they were, would then be stored in columns of any type.
+    """
+
+    @classmethod
+    def decode_message(cls, *frame: Any) -> Any:
+        answer = super().decode_message(*frame)
+        if not isinstance(answer, PreparedQueryNotFound):
+            return answer
+        refusal = InvalidRequestException(answer.code, "statements must be prepared again", None)
+        vars(refusal).update({name: value for name, value in vars(answer).items() if name not in vars(refusal)})
+        return refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,16 @@ class OpenTable:
         statement.values = values
         return statement
 
+    def prepared_again(self) -> "OpenTable":
+        """Look at the table once more, and prepare anew what a node has forgotten, in the same session. Blocks.
+
+        Raises `TableNotReady` when it no longer has the columns that are written, and what the driver raises.
+        """
+        found = _look_up(self.session, self.mapping)
+        if lost := lost_columns(self.mapping, found):
+            raise TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql")
+        return replace(self, inserts=_inserts(self.session, self.mapping))
+
     def close(self) -> None:
         """Disconnect."""
         self.cluster.shutdown()
@@ -64,9 +92,12 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
     """
     cluster = build_cluster(settings)
     try:
+        # Nor prepare everything on a node that comes back, without having looked.
+        cluster.reprepare_on_up = False
         session = cluster.connect()
+        session.client_protocol_handler = _Unprepared
         mapping = _look_up(session, wanted)
-        inserts = {service: _prepare(session, mapping, service) for service in mapping.services}
+        inserts = _inserts(session, mapping)
     except BaseException:  # whatever it is, the driver's threads must end; passed on
         cluster.shutdown()
         raise
@@ -78,10 +109,11 @@ def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
     return usable_part(wanted, {row.column_name: Column(row.kind, row.type) for row in rows})
 
 
-def _prepare(session: Session, mapping: TableMapping, service: str) -> PreparedStatement:
-    prepared = session.prepare(insert_cql(mapping, service))
-    prepared.is_idempotent = True
-    return prepared
+def _inserts(session: Session, mapping: TableMapping) -> dict[str, PreparedStatement]:
+    inserts = {service: session.prepare(insert_cql(mapping, service)) for service in mapping.services}
+    for prepared in inserts.values():
+        prepared.is_idempotent = True
+    return inserts
 
 
 def log_columns(wanted: TableMapping, found: TableMapping) -> None:
