@@ -109,9 +109,9 @@ class ShutdownSettings(Section):
 
 
 class MetricsSettings(EndpointSettings):
-    """`[metrics]`: where `/metrics`, `/livez` and `/readyz` are served."""
+    """`[metrics]`: where metrics and health are served."""
 
-    port: int = Field(default=9468, ge=0, le=65_535)
+    port: int = Field(default=9_468, ge=0, le=65_535)
 
 
 class ProducerSettings(ServiceSettings):

@@ -85,6 +85,11 @@ class ProducerService(Service):
     variable_prefix = "LASTLOGIN_PRODUCER_"
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """Metrics and health."""
+        return (self.layout.producer_metrics_port,)
+
+    @property
     def endpoint(self) -> str:
         """Where Dovecot finds it."""
         return str(self.layout.dict_socket)
@@ -95,6 +100,7 @@ class ProducerService(Service):
             "socket": {"path": str(self.layout.dict_socket), "mode": "0666"},
             "spool": {"directory": str(self.directory / "spool")},
             "kafka": kafka_table(self.layout),
+            "metrics": {"port": self.layout.producer_metrics_port},
             "log": {"format": "json"},
         }
 
