@@ -27,16 +27,16 @@ class WindowSettings(Section):
     max_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, le=16 * 1024**3)
 
 
+class MetricsSettings(EndpointSettings):
+    """`[metrics]`: where metrics and health are served."""
+
+    port: int = Field(default=9469, ge=0, le=65_535)
+
+
 class ShutdownSettings(Section):
     """`[shutdown]`: how long SIGTERM may take."""
 
     deadline_s: float = Field(default=10.0, ge=0, le=3600)
-
-
-class MetricsSettings(EndpointSettings):
-    """`[metrics]`: where `/metrics`, `/livez` and `/readyz` are served."""
-
-    port: int = Field(default=9469, ge=0, le=65_535)
 
 
 class ConsumerSettings(ServiceSettings):
@@ -55,8 +55,8 @@ class ConsumerSettings(ServiceSettings):
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
     cassandra: CassandraSettings
-    shutdown: ShutdownSettings = ShutdownSettings()
     metrics: MetricsSettings = MetricsSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Schema versions that this release does not know."""
