@@ -130,10 +130,10 @@ def test_an_end_that_is_older_than_the_last_fetch_takes_nothing_away() -> None:
     backlog = Backlog()
     backlog.begin(0)
     backlog.ends_at(1, 100)
-    backlog.took(9, 101_000, 101_000, 101)
+    backlog.took(9, 99_000, 101_000, 101)
     backlog.ends_at(1, 101)
 
-    assert Lag(9, 1.0) == backlog.lag(102)
+    assert Lag(9, 3.0) == backlog.lag(102)
 
 
 moments = st.integers(0, 1_000)
