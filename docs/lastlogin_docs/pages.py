@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lastlogin_docs import metrics
+
 
 DOCS = Path(__file__).resolve().parents[1]
 
 # By the file's name below `docs/`: what gives its text.
-PAGES: Mapping[str, Callable[[], str]] = {}
+PAGES: Mapping[str, Callable[[], str]] = {"metrics.md": metrics.page}

@@ -77,14 +77,19 @@ class Endpoint:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, max_line_size=_MAX_LINE_BYTES, max_field_size=_MAX_LINE_BYTES
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_STOP_S,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
         )
 
     async def start(self) -> None:
         """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
         address, port = self._settings.address, self._settings.port
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port, shutdown_timeout=_STOP_S, backlog=_BACKLOG)
+        site = web.TCPSite(self._runner, address, port, backlog=_BACKLOG)
         try:
             await site.start()
         except OSError as error:
