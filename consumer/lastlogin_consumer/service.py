@@ -21,9 +21,10 @@ from lastlogin_consumer.writer import Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
-from lastlogin_service.exits import CONFIG, Exit
-from lastlogin_service.kafka import client_options, missing_topics
+from lastlogin_service.kafka import client_options
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.preflight import verdict
+from lastlogin_service.topics import look_at_topics
 
 
 NAME = "lastlogin-consumer"
@@ -137,11 +138,14 @@ class Consumer:
     async def _require_topics(self) -> None:
         topics = self._settings.topics
         # Without the dead-letter topic the first bad record would hold its partition: say so now.
-        if missing := await missing_topics(self._settings.kafka, [topics.events, topics.dead_letters]):
-            raise Exit(
-                CONFIG,
-                f"no such topic, or no right to see it: {', '.join(missing)}; make them with `lastlogin topics apply`",
-            )
+        found = await look_at_topics(
+            self._settings.kafka, {"events": topics.events, "dead_letters": topics.dead_letters}
+        )
+        for each in found:
+            if each.code is None:
+                _log.warning(each.sentence, action="topic_unchecked")
+        if (end := verdict(found)) is not None:
+            raise end
         self._topics_checked = True
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:

@@ -14,8 +14,10 @@ from time import monotonic, time
 from typing import Any, TypeVar
 
 import structlog
+from cassandra import InvalidRequest
 
 from lastlogin_consumer.burst import Burst
+from lastlogin_consumer.columns import lost_columns
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.metrics import ConsumerMetrics
@@ -23,7 +25,7 @@ from lastlogin_consumer.outcome import outcome_of
 from lastlogin_consumer.table import OpenTable, explain, log_columns
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
-from lastlogin_service.exits import Exit
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.logs import Occasionally
 
 
@@ -64,6 +66,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._table: OpenTable | None = None
         self._replacing: asyncio.Task[None] | None = None
+        self._preparing = asyncio.Lock()
         self._bursts: deque[Burst] = deque()
         # By token; with the time at which it was sent.
         self._in_flight: dict[int, tuple[Burst, Login, float]] = {}
@@ -91,13 +94,15 @@ class Writer:
         return self._table.inserts if self._table is not None else ()
 
     async def connect(self) -> None:
-        """Open the table; keep trying while Cassandra is away or the table is not there. Raises `Exit`."""
+        """Open the table; keep trying while Cassandra is away. Raises `Exit`: 78 when the table cannot be written."""
         backoff = self._backoff()
         while self._table is None:
             try:
                 self._table = await _on_thread(lambda: self._open_table(self._wanted))
             except Exit:
                 raise
+            except TableNotReady as error:
+                raise Exit(CONFIG, str(error)) from None
             except Exception as error:  # noqa: BLE001 - the driver's errors have no common base
                 self._report(error)
                 await asyncio.sleep(backoff.next())
@@ -119,13 +124,17 @@ class Writer:
             backoff = self._backoff()
             left = list(logins)
             while left:
-                burst = Burst(left, self._loop.create_future())
+                burst, table = Burst(left, self._loop.create_future()), self._table
                 await self._try(burst)
                 left = burst.failed
                 if burst.error is not None:
                     self._trying_again += not failed
                     failed = True
+                if isinstance(burst.error, InvalidRequest) and table is not None:
+                    await self._prepare_again(table)
+                elif burst.error is not None:
                     self._report(burst.error, rows=len(left))
+                if burst.error is not None:
                     await asyncio.sleep(backoff.next())
         finally:
             self._writing -= 1
@@ -209,6 +218,19 @@ class Writer:
                 _log.info("Cassandra acknowledges rows again", action="cassandra_back")
         self._send()
 
+    async def _prepare_again(self, table: OpenTable) -> None:
+        """A node has forgotten our statements, most likely because somebody has changed the table: look at it."""
+        async with self._preparing:
+            # Another partition's rows, or a new session, may have been quicker.
+            if self._table is table:
+                try:
+                    again = await _on_thread(table.prepared_again)
+                except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
+                    self._report(error)
+                    return
+                if self._table is table:
+                    self._table = again
+
     def _replace_session(self) -> None:
         if self._replacing is None or self._replacing.done():
             self._acknowledged_at = self._clock()
@@ -223,7 +245,7 @@ class Writer:
             self._report(error)
             return
         old = self._table
-        if old is not None and (lost := _lost_columns(old.mapping, table.mapping)):
+        if old is not None and (lost := lost_columns(old.mapping, table.mapping)):
             self._report(TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql"))
             await _on_thread(table.close)
             return
@@ -244,15 +266,6 @@ class Writer:
                 suppressed=suppressed,
                 **context,
             )
-
-
-def _lost_columns(before: TableMapping, after: TableMapping) -> list[str]:
-    """Columns that were written and are gone: to go on without them would be to lose logins silently."""
-
-    def columns(mapping: TableMapping) -> set[str]:
-        return {name for c in mapping.services.values() for name in (c.time, c.address) if name is not None}
-
-    return sorted(columns(before) - columns(after))
 
 
 def _on_thread(work: Callable[[], _T]) -> Awaitable[_T]:

@@ -14,6 +14,7 @@ from lastlogin_producer.health import Health
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
 from lastlogin_producer.oldest import OldestWaiting
+from lastlogin_producer.preflight import check
 from lastlogin_producer.publisher import Publisher
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_producer.settings import ProducerSettings
@@ -122,4 +123,10 @@ def _now_us() -> int:
     return time.time_ns() // 1_000
 
 
-main = service_command(NAME, ProducerSettings, run, summary="Takes Dovecot's logins on and streams them to Kafka.")
+main = service_command(
+    NAME,
+    ProducerSettings,
+    run,
+    summary="Takes Dovecot's logins on and streams them to Kafka.",
+    check=lambda settings: check(settings, NAME),
+)

@@ -10,6 +10,7 @@ Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"fai
 import asyncio
 import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import TypeAlias
@@ -119,7 +120,8 @@ def bind_failure(address: str, port: int, error: OSError) -> Exit:
     where = f"metrics.address {address}, metrics.port {port}"
     if error.errno == errno.EADDRINUSE:
         return Exit(TEMPFAIL, f"{where}: another program listens there; stop it, or choose another port")
-    why = error.strerror or str(error)
+    # asyncio wraps the system's own words in a sentence; for a name that does not resolve there are no others.
+    why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
     return Exit(CONFIG, f"{where}: cannot listen there: {why}; the address must be one of this machine")
 
 
