@@ -24,9 +24,9 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from lastlogin_producer.lane import Lane
-from lastlogin_producer.partitioner import partition_of
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool import Kind, Row, Spool
+from lastlogin_schemas.partitioner import partition_of
 from lastlogin_service.kafka import TopicSettings
 from lastlogin_service.logs import Occasionally
 

@@ -5,7 +5,7 @@ from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastlogin_producer.partitioner import murmur2, murmur2_in_python, partition_of
+from lastlogin_schemas.partitioner import murmur2, murmur2_in_python, partition_of
 
 
 # From Kafka's own UtilsTest.testMurmur2, as Java's signed int.
