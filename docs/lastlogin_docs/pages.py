@@ -3,8 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lastlogin_docs.asyncapi import asyncapi_page
+from lastlogin_docs.events import events_page
+
 
 DOCS = Path(__file__).resolve().parents[1]
 
 # By the file's name below `docs/`: what gives its text.
-PAGES: Mapping[str, Callable[[], str]] = {}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "asyncapi.yaml": asyncapi_page,
+    "events.md": events_page,
+}
