@@ -7,15 +7,12 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_consumer.compact import WindowLimits
-from lastlogin_schemas.schema import SCHEMAS, Schema
+from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
-
-
-LOGIN_EVENT_SCHEMAS = {schema.version: schema for schema in SCHEMAS if schema.name == "LoginEvent"}
 
 
 class WindowSettings(Section):

@@ -5,13 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
+from lastlogin_consumer.metrics import PREFIX as CONSUMER
+from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_producer.metrics import PREFIX as PRODUCER
 from lastlogin_producer.metrics import ProducerMetrics
 from lastlogin_service.endpoint import new_registry
 
 
 # By the prefix of a service's metrics: what adds them to a registry.
-SERVICES: Mapping[str, Callable[[CollectorRegistry], object]] = {PRODUCER: ProducerMetrics}
+SERVICES: Mapping[str, Callable[[CollectorRegistry], object]] = {
+    PRODUCER: ProducerMetrics,
+    CONSUMER: ConsumerMetrics,
+}
 
 # Labels whose values depend on the configuration or the version; those of all others are listed.
 _OPEN_LABELS = frozenset({"topic", "partition", "version"})
@@ -41,6 +46,10 @@ What to look at first:
 - `rate(lastlogin_producer_dict_commit_reply_seconds_count{reply!="stored"}[5m])` should be 0: each one is a login that
   is not recorded, or perhaps not.
 - `lastlogin_producer_quarantined_total` grows when Dovecot writes keys that no pattern of `[dicts]` fits.
+- `lastlogin_consumer_lag_seconds`: how old the oldest login is that the table does not show yet; it grows while
+  Cassandra takes nothing, and is 0 when all is written.
+- `lastlogin_consumer_end_to_end_seconds`: from the login to its row.
+- `lastlogin_consumer_dead_letters_total` grows when a record cannot be used; it is kept, with the reason.
 
 The least that Prometheus needs, running on the same host:
 

@@ -9,6 +9,7 @@ import click
 
 from lastlogin_ops.program import Program
 from lastlogin_ops.show import show
+from lastlogin_ops.tail import tail
 from lastlogin_ops.topics_commands import topics_group
 from lastlogin_service.command import exit_codes
 from lastlogin_service.settings import render
@@ -16,7 +17,7 @@ from lastlogin_service.settings import render
 
 _DEFAULT_FILE = Path("/etc/lastlogin/lastlogin.toml")
 
-_HELP = """Look up when a mailbox was last used, and look after the topics in Kafka."""
+_HELP = """Look up when a mailbox was last used, watch logins as they come, and look after the topics in Kafka."""
 
 _EPILOG = """\b
 Configuration:
@@ -72,6 +73,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
 
 
 main.add_command(show)
+main.add_command(tail)
 main.add_command(topics_group)
 
 

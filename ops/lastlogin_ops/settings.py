@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
 from lastlogin_schemas.topics import RETENTION_DAYS, SET_ASIDE_MAX_MESSAGE_BYTES, TopicSpec, topic_spec
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
@@ -49,6 +50,25 @@ class LagSettings(Section):
     group: Annotated[str, Field(min_length=1)] = "lastlogin-consumer"
 
 
+class TailSettings(Section):
+    """`[tail]`: how the events are framed."""
+
+    # Registry id (Confluent framing) -> version of the LoginEvent schema, as in the consumer's settings.
+    schema_ids: dict[Annotated[int, Field(ge=0, lt=2**32)], int] = Field(default_factory=dict, max_length=1000)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Schema versions that this release does not know."""
+        for schema_id, version in self.schema_ids.items():
+            if version not in LOGIN_EVENT_SCHEMAS:
+                known = ", ".join(map(str, LOGIN_EVENT_SCHEMAS))
+                yield "schema_ids", f"id {schema_id} must name a version of LoginEvent that we know: {known}"
+
+    @property
+    def schemas(self) -> dict[int, Schema]:
+        """The schema of each registry id."""
+        return {schema_id: LOGIN_EVENT_SCHEMAS[version] for schema_id, version in self.schema_ids.items()}
+
+
 class OpsSettings(Settings):
     """What the command `lastlogin` is told, by file or environment (`LASTLOGIN_`)."""
 
@@ -63,3 +83,4 @@ class OpsSettings(Settings):
     topics: WantedTopics = WantedTopics()
     cassandra: CassandraSettings | None = None
     lag: LagSettings = LagSettings()
+    tail: TailSettings = TailSettings()

@@ -25,10 +25,10 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from lastlogin_producer.lane import Lane
-from lastlogin_producer.partitioner import partition_of
 from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool import Kind, Row, Spool
+from lastlogin_schemas.partitioner import partition_of
 from lastlogin_service.kafka import TopicSettings
 from lastlogin_service.logs import Occasionally
 

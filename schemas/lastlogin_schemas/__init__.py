@@ -4,5 +4,6 @@ event       the messages as values            schema      the Avro schemas, by v
 codec       Avro bodies to values and back    framing     which schema a Kafka value was written with
 headers     origin and checksum               address     client addresses as text and column bytes
 order       the newest login wins             table       the Cassandra table and its CQL
+partitioner which partition a user is in
 topics      names and settings of the topics  errors      what can be wrong with a record
 """

@@ -55,3 +55,6 @@ RAW_WRITE = RAW_WRITE_V1
 
 # Every schema that a reader of today may meet, oldest first.
 SCHEMAS: tuple[Schema, ...] = (LOGIN_EVENT_V1, RAW_WRITE_V1)
+
+# Registry ids (Confluent framing) are configured as standing for one of these versions.
+LOGIN_EVENT_SCHEMAS = {schema.version: schema for schema in SCHEMAS if schema.name == LOGIN_EVENT.name}

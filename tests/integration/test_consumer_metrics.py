@@ -16,8 +16,8 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from tests.support.consumer import ConsumerProcess
-from tests.support.process import wait_until
 from tests.support.logins import login, message
+from tests.support.process import wait_until
 from tests.support.topics import Topics, own_topics
 
 

@@ -47,6 +47,7 @@ def test_usage_errors() -> None:
     ("arguments", "key"),
     [
         (("show", "u"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
+        (("tail",), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("topics", "plan"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("topics", "apply"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
     ],
@@ -123,3 +124,17 @@ def test_kafka_away(subcommand: str, unused_tcp_port: int) -> None:
         f"lastlogin: Kafka does not answer at {server}: "
         f"Unable connect to \"{server}\": [Errno 111] Connect call failed ('127.0.0.1', {unused_tcp_port})\n"
     )
+
+
+def test_tail_without_kafka(unused_tcp_port: int) -> None:
+    """A Kafka that is away at the start is one sentence and 69; bad arguments are usage errors before that."""
+    server = f"127.0.0.1:{unused_tcp_port}"
+
+    away = lastlogin("tail", **{KAFKA: server})
+
+    assert (away.exit_code, away.stdout) == (69, "")
+    assert away.stderr.startswith(f"lastlogin: Kafka does not answer at {server}: ")
+    assert away.stderr.count("\n") == 1
+    for arguments in (("--since", "yesterday"), ("--user", "\udcff")):
+        assert lastlogin("tail", *arguments, **{KAFKA: server}).exit_code == 2
+    assert "personal data" in lastlogin("tail", "--help").stdout

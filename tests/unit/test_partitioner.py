@@ -1,11 +1,13 @@
 """The partition of a user is the one that Kafka's Java clients choose."""
 
+import sys
+
 import pytest
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastlogin_producer.partitioner import murmur2, murmur2_in_python, partition_of
+from lastlogin_schemas.partitioner import _fastest, murmur2, murmur2_in_python, partition_of
 
 
 # From Kafka's own UtilsTest.testMurmur2, as Java's signed int.
@@ -36,3 +38,10 @@ def test_negative_hashes_become_positive_as_in_java() -> None:
     """`toPositive` clears the sign bit, it does not negate."""
     assert (-973932308 & 0x7FFFFFFF) % 12 == partition_of(b"21", 12)
     assert 479470107 % 12 == partition_of(b"abc", 12)
+
+
+def test_without_the_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where murmurhash2 is not installed, the pure hash is used."""
+    monkeypatch.setitem(sys.modules, "murmurhash2", None)
+
+    assert _fastest() is murmur2_in_python

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from lastlogin_schemas.topics import EVENTS
+from lastlogin_stack.auditor import Auditor, differences
 from lastlogin_stack.commands import lastlogin_command, run, running_servers, start_pipeline, stop_servers
 from lastlogin_stack.errors import StackError
-from lastlogin_stack.examples import EXAMPLES, Example, StepResult, play
+from lastlogin_stack.examples import DEADLINE_S, EXAMPLES, Example, StepResult, play
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import EventReader, Record, StatsTable
 
@@ -29,13 +31,19 @@ def main() -> None:
 def _demo(layout: Layout) -> int:
     begun = time.monotonic()
     with _servers(layout):
-        with StatsTable(layout) as table, EventReader(layout) as events:
+        with (
+            Auditor(layout, layout.services_directory) as auditor,
+            StatsTable(layout) as table,
+            EventReader(layout) as events,
+        ):
             print("\nThe examples of Dovecot's last_login manual, by real clients, on a table emptied for them:\n")
             table.truncate()
-            passed = [_show(example, layout, events, table) for example in EXAMPLES]
+            written: list[Record] = []
+            passed = [_show(example, layout, events, table, written) for example in EXAMPLES]
+            audited = _show_audit(auditor, written)
         print(f"$ lastlogin show {_SHOWN_USER}")
         shown = subprocess.run([*lastlogin_command(layout), "show", _SHOWN_USER], check=False)
-        ok = all(passed) and shown.returncode == 0
+        ok = all(passed) and audited and shown.returncode == 0
         verdict = "all passed" if ok else "NOT ALL PASSED"
         print(
             f"\n{sum(passed)} of {len(passed)} examples, {time.monotonic() - begun:.0f} s with the start: {verdict}\n"
@@ -66,7 +74,24 @@ def _servers(layout: Layout) -> Iterator[None]:
                 print(f"{', '.join(before)} ran before and still does; `make stack-down` stops it.")
 
 
-def _show(example: Example, layout: Layout, events: EventReader, table: StatsTable) -> bool:
+def _show_audit(auditor: Auditor, written: list[Record]) -> bool:
+    """Compare what the second reader saw with the events that became rows."""
+    seen = auditor.wait_for(((EVENTS, each.partition, each.offset) for each in written), DEADLINE_S)
+    problems = [
+        problem for each in written for problem in differences(each, seen.get((EVENTS, each.partition, each.offset)))
+    ]
+    holes = auditor.stop()
+    problems += [f"{stream}: missing {numbers}" for stream, numbers in holes.items()]
+    print("audit   a second program reads the same topic, with other libraries and a group of its own")
+    for problem in problems:
+        print(f"        problem {problem}")
+    if not problems:
+        print(f"        saw     {len(written)} events, field by field those that became rows; no hole in the numbering")
+    print(f"        {'FAIL' if problems else 'PASS'}\n", flush=True)
+    return not problems
+
+
+def _show(example: Example, layout: Layout, events: EventReader, table: StatsTable, written: list[Record]) -> bool:
     print(f"{example.number:<8}{example.title}")
     bystanders = {user: table.row(user) for user in example.bystanders}
     passed = True
@@ -75,6 +100,8 @@ def _show(example: Example, layout: Layout, events: EventReader, table: StatsTab
         problems = list(result.problems)
         problems += [f"the row of {user} changed" for user, row in bystanders.items() if table.row(user) != row]
         _print_step(result)
+        if result.record is not None:
+            written.append(result.record)
         for problem in problems:
             print(f"        problem {problem}")
         passed = passed and not problems

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lastlogin_stack.errors import StackError
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, LOOPBACK, LOOPBACK_IPV6, Layout, make_open_directory, private_parent
+from lastlogin_stack.layout import (
+    DIRECTORY_VARIABLE,
+    LOOPBACK,
+    LOOPBACK_IPV6,
+    Layout,
+    make_open_directory,
+    private_parent,
+)
 from lastlogin_stack.server import PROBE_TIMEOUT_S, Server, find_program
 
 

@@ -1,4 +1,4 @@
-"""The servers' jars from Maven, fetched once and shared by all stacks.
+"""Jars from Maven, the servers' and others, fetched once and shared by all stacks.
 
 `python -m lastlogin_stack.jars` fetches all of them. Standard library only: setup asks `--missing` before
 there is an environment.
@@ -26,7 +26,7 @@ _MAVEN_LINES = 5
 
 @dataclass(frozen=True, slots=True)
 class JarSet:
-    """A server and the Maven artifacts (group:artifact:version) that make it up, with all they depend on."""
+    """A server or library, and the Maven artifacts (group:artifact:version) that make it up, with all they need."""
 
     name: str
     version: str
@@ -51,7 +51,9 @@ KAFKA_JARS = JarSet(
     megabytes=54,
 )
 CASSANDRA_JARS = JarSet("cassandra", "5.0.9", ("org.apache.cassandra:cassandra-all:5.0.9",), megabytes=67)
-_ALL = (KAFKA_JARS, CASSANDRA_JARS)
+# Not a server: what a subscriber in Java reads the events with (docs/events.md); a test compiles and runs that.
+AVRO_JARS = JarSet("avro", "1.12.1", ("org.apache.avro:avro:1.12.1",), megabytes=6)
+_ALL = (KAFKA_JARS, CASSANDRA_JARS, AVRO_JARS)
 
 
 def pom(jars: JarSet) -> str:
@@ -115,7 +117,7 @@ def _copy_dependencies(maven: str, jars: JarSet, part: Path) -> None:
 
 
 def main() -> None:
-    """Fetch the jars of every server, or with `--missing` only name what would be fetched."""
+    """Fetch all jars, or with `--missing` only name what would be fetched."""
     if sys.argv[1:] == ["--missing"]:
         absent = [jars for jars in _ALL if not (JARS_CACHE / jars.directory_name).is_dir()]
         print(", ".join(f"{jars.name} {jars.version} (about {jars.megabytes} MB)" for jars in absent))

@@ -1,0 +1,138 @@
+"""The events topic read live, without a group: nothing is joined or committed, so nobody else notices."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from lastlogin_schemas.partitioner import partition_of
+from lastlogin_service.exits import CONFIG, Exit
+from lastlogin_service.kafka import KafkaSettings, client_options
+from lastlogin_service.kafka_admin import admin_client, in_words
+
+
+# One request is in flight per broker: an idle partition's long poll delays a busy one by as much.
+_FETCH_MAX_WAIT_MS = 50
+# The most in one response, and what each partition may contribute to it and keep until it is shown.
+_FETCHED_BYTES = 8 * 1024 * 1024
+_MIN_PARTITION_BYTES = 64 * 1024
+_MAX_PARTITION_BYTES = 1024 * 1024
+_PIECE_RECORDS = 500
+_WAIT_MS = 1_000
+# aiokafka says nothing when Kafka goes away while it fetches, hence a question now and then.
+_PROBE_S = 2.0
+_PROBE_TIMEOUT_S = 4.0
+_RETRY_S = 1.0
+
+
+async def follow(
+    settings: KafkaSettings,
+    topic: str,
+    *,
+    user: str | None,
+    since_ms: int | None,
+    show: Callable[[Any], object],
+    complain: Callable[[str], object],
+) -> None:
+    """Give every record to `show`, from now or from append time `since_ms` on, until cancelled.
+
+    With `user`, only of that user's partition. `complain` is told when Kafka goes away and when it is back.
+    Raises `Exit` when Kafka is away at the start (69), or the topic is missing or may not be read (78).
+    """
+    partitions = await _partitions(settings, topic)
+    if user is not None:
+        partitions = [TopicPartition(topic, partition_of(user.encode(), len(partitions)))]
+    share = _FETCHED_BYTES // len(partitions)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings, "lastlogin-tail"),
+        enable_auto_commit=False,
+        # Only when the position is deleted by age before it is read.
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        fetch_max_bytes=_FETCHED_BYTES,
+        max_partition_fetch_bytes=max(_MIN_PARTITION_BYTES, min(share, _MAX_PARTITION_BYTES)),
+    )
+    try:
+        await consumer.start()
+        consumer.assign(partitions)
+        for partition, offset in (await _start(consumer, partitions, since_ms)).items():
+            consumer.seek(partition, offset)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_watch(consumer, partitions, complain))
+            for partition in partitions:
+                tasks.create_task(_read(consumer, partition, show, complain))
+    except KafkaError as error:
+        raise in_words(error, "", settings) from None
+    except BaseExceptionGroup as group:  # a task group's; what one of its tasks raised is what people need
+        first = group.exceptions[0]
+        raise (in_words(first, "", settings) if isinstance(first, KafkaError) else first) from None
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(settings: KafkaSettings, topic: str) -> list[TopicPartition]:
+    async with admin_client(settings) as admin:
+        # All topics: asking for one by name may create it, where the brokers are set so.
+        topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
+    if not topics.get(topic):
+        raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it; see topics.events")
+    return sorted(TopicPartition(topic, found["partition"]) for found in topics[topic])
+
+
+async def _start(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], since_ms: int | None
+) -> Mapping[TopicPartition, int]:
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    if since_ms is None:
+        return ends
+    found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+    # None: nothing was appended since.
+    return {each: at.offset if (at := found.get(each)) is not None else end for each, end in ends.items()}
+
+
+async def _read(
+    consumer: AIOKafkaConsumer,
+    partition: TopicPartition,
+    show: Callable[[Any], object],
+    complain: Callable[[str], object],
+) -> None:
+    """Read one partition. One per call: aiokafka drops the records of the others when one of them fails."""
+    failing = False
+    while True:
+        try:
+            fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=_PIECE_RECORDS)
+        except TopicAuthorizationFailedError:
+            raise
+        except KafkaError as error:
+            if not failing:
+                complain(f"partition {partition.partition} cannot be read, trying on: {type(error).__name__}: {error}")
+            failing = True
+            await asyncio.sleep(_RETRY_S)
+            continue
+        failing = False
+        for record in fetched.get(partition, ()):
+            show(record)
+        # A long backlog does not keep the other partitions, and Ctrl-C, waiting.
+        await asyncio.sleep(0)
+
+
+async def _watch(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], complain: Callable[[str], object]
+) -> None:
+    """Say once when Kafka stops answering, and once when it answers again."""
+    away = False
+    while True:
+        await asyncio.sleep(_PROBE_S)
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                await consumer.end_offsets(partitions)
+        except (KafkaError, TimeoutError):
+            if not away:
+                complain("Kafka does not answer; going on when it does")
+            away = True
+        else:
+            if away:
+                complain("Kafka answers again")
+            away = False
