@@ -2,6 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
+import os
+import select
+import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +17,16 @@ from lastlogin_ops.program import Program, needed
 from lastlogin_ops.tailing import Selection, decoded, document, start_of, text
 
 
+_LOOK_AT_OUTPUT_S = 1.0
+
 _HELP = """Show logins and deliveries as they reach Kafka, from now on.
 
 It shows personal data: who used which mailbox, when and from where.
 
 One line an event: time of the login (local zone), service, user, address, backend. The order is that of Kafka: per
 user as published, across users any. A record that is no event is a line that says so. No consumer group is joined
-and nothing is committed. It goes on when Kafka goes away and comes back; Ctrl-C ends it with exit code 0.
+and nothing is committed. It goes on when Kafka goes away and comes back. Ctrl-C ends it with exit code 0, and it
+ends when nobody reads its output any more.
 """
 
 
@@ -55,11 +63,29 @@ def tail(program: Program, user: str | None, services: tuple[str, ...], *, as_js
     def complain(sentence: str) -> None:
         click.echo(f"lastlogin: {sentence}", err=True)
 
+    following = stream.follow(
+        kafka, settings.topics.events, user=selection.user, since_ms=since, show=show, complain=complain
+    )
     # Ending it is what Ctrl-C is for, so it is no failure.
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(
-            stream.follow(kafka, settings.topics.events, user=user, since_ms=since, show=show, complain=complain)
-        )
+        asyncio.run(_while_read(following))
+
+
+async def _while_read(following: Coroutine[Any, Any, None]) -> None:
+    """Follow until nobody reads our output any more, seen also while there is nothing to show: `| head -n 1`."""
+    output = select.poll()
+    with contextlib.suppress(OSError, AttributeError):  # an output without a descriptor
+        output.register(sys.stdout.fileno(), 0)
+    task = asyncio.ensure_future(following)
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=_LOOK_AT_OUTPUT_S)
+            if output.poll(0):
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _utf8(user: str | None) -> str | None:
