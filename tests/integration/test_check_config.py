@@ -178,6 +178,26 @@ def test_places_that_cannot_be_used(tmp_path: Path, variable: str, value: str, c
     assert (tmp_path / "taken.sock").is_socket()
 
 
+@pytest.mark.parametrize("script", [PRODUCER, CONSUMER])
+def test_a_start_without_its_metrics_port(tmp_path: Path, script: str) -> None:
+    """A start ends with the sentence and the code that the check tells; no traceback."""
+    places = {"SOCKET__PATH": str(tmp_path / "dict.sock"), "SPOOL__DIRECTORY": str(tmp_path / "spool")}
+    own = places if script == PRODUCER else {"CASSANDRA__CONTACT_POINTS": "127.0.0.1", "CASSANDRA__PORT": "9"}
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        checked, started = (
+            service(script, *arguments, **(AWAY | own | {"METRICS__PORT": port})) for arguments in ((CHECK,), ())
+        )
+
+    sentence = (
+        f"{script}: metrics.address 127.0.0.1, metrics.port {port}: another program listens there; stop it, or choose "
+        "another port"
+    )
+    assert (75, 75) == (checked.code, started.code)
+    assert (sentence, sentence) == (checked.err.splitlines()[-1], started.err.strip())
+    assert "Traceback" not in started.out
+
+
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     """Several problems are several lines; one of them that needs a person makes it 78."""
     (tmp_path / "file").write_text("")

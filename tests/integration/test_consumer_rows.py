@@ -142,6 +142,23 @@ def test_poison_lands_in_the_dead_letters_and_is_passed(
     assert "imap" not in rows.row(user)
 
 
+def test_schemas_that_nobody_knows(topics: Topics, consumer: ConsumerProcess, rows: StatsTable, user: str) -> None:
+    """An unknown fingerprint and an unknown registry id are set aside with their bytes; nothing is written of them."""
+    value, headers = message(login(user, _now_us()))
+    body = value[10:]
+    unknown = [b"\xc3\x01" + bytes(8) + body, b"\x00" + (4711).to_bytes(4, "big") + body]
+    for bad in unknown:
+        topics.publish_raw(bad, headers, key=user.encode(), partition=0)
+    topics.flush()
+
+    wait_until(lambda: sum(letter.key == user.encode() for letter in topics.letters()) >= len(unknown))
+    letters = [letter for letter in topics.letters() if letter.key == user.encode()]
+    assert [("unknown_schema", bad) for bad in unknown] == [
+        (letter.story["reason"], letter.value) for letter in letters
+    ]
+    assert {} == rows.row(user)
+
+
 def test_a_service_without_columns_is_skipped_and_told(
     topics: Topics, consumer: ConsumerProcess, rows: StatsTable, user: str
 ) -> None:
