@@ -10,8 +10,9 @@ import pytest
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.consumer import ConsumerProcess, wait_until
+from tests.support.consumer import ConsumerProcess
 from tests.support.logins import login
+from tests.support.process import wait_until
 from tests.support.topics import Topics, own_topics
 
 
