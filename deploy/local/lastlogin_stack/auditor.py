@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
+
+from confluent_kafka import Consumer, TopicPartition
 
 from lastlogin_schemas.topics import EVENTS, QUARANTINE
 from lastlogin_stack.layout import PROJECT_ROOT, Layout
@@ -29,13 +31,15 @@ class Auditor:
     def __init__(self, layout: Layout, directory: Path, topics: Collection[str] = (EVENTS, QUARANTINE)) -> None:
         self._lines = directory / f"auditor-{uuid4().hex[:8]}.jsonl"
         self._complaints = self._lines.with_suffix(".err")
+        self._servers = layout.kafka_bootstrap
+        self._topics = tuple(topics)
         self._command = [
             sys.executable,
             str(PROGRAM),
-            layout.kafka_bootstrap,
+            self._servers,
             f"auditor-{uuid4().hex[:8]}",
             str(AVSC),
-            *topics,
+            *self._topics,
         ]
 
     def __enter__(self) -> Self:
@@ -61,13 +65,29 @@ class Auditor:
         found = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         return {(each["topic"], each["partition"], each["offset"]): each for each in found}
 
-    def wait_for(self, places: Iterable[Place], deadline_s: float) -> dict[Place, dict[str, Any]]:
-        """What it has seen, once all of `places` are in it or the deadline has passed or it has ended."""
-        wanted = set(places)
+    def read_to_end(self, deadline_s: float) -> dict[Place, dict[str, Any]]:
+        """What it has seen, once it is at the present end of every partition (only then is a hole a loss).
+
+        As it is when the deadline has passed, or when it has ended.
+        """
+        last = self._last_records()
         deadline = time.monotonic() + deadline_s
-        while not wanted <= (seen := self.seen()).keys() and time.monotonic() < deadline and self.running:
+        while not last <= (seen := self.seen()).keys() and time.monotonic() < deadline and self.running:
             time.sleep(_POLL_S)
         return seen
+
+    def _last_records(self) -> set[Place]:
+        consumer = Consumer({"bootstrap.servers": self._servers, "group.id": "lastlogin-readback", "log_level": 0})
+        try:
+            last = set()
+            for topic in self._topics:
+                for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+                    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                    if low < high:
+                        last.add((topic, partition, high - 1))
+            return last
+        finally:
+            consumer.close()
 
     def stop(self) -> dict[str, list[int]]:
         """End it; returns the sequence numbers that it missed, by backend and epoch. May be called again.

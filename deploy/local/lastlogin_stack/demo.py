@@ -76,7 +76,7 @@ def _servers(layout: Layout) -> Iterator[None]:
 
 def _show_audit(auditor: Auditor, written: list[Record]) -> bool:
     """Compare what the second reader saw with the events that became rows."""
-    seen = auditor.wait_for(((EVENTS, each.partition, each.offset) for each in written), DEADLINE_S)
+    seen = auditor.read_to_end(DEADLINE_S)
     problems = [
         problem for each in written for problem in differences(each, seen.get((EVENTS, each.partition, each.offset)))
     ]
