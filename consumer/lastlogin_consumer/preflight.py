@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from threading import Thread
 
+from lastlogin_consumer.columns import lost_columns
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.table import explain, is_wrong, open_table
 from lastlogin_schemas.table import TableMapping
@@ -26,22 +27,28 @@ async def check(settings: ConsumerSettings, name: str) -> list[Finding]:
 
 def _look_at_table(settings: CassandraSettings) -> list[Finding]:
     """Open the table as the writer does, within the deadline. Blocks."""
-    failures: list[Exception] = []
+    nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
+    found: list[Finding] = []
 
     def attempt() -> None:
+        wanted = TableMapping(settings.keyspace, settings.table)
         try:
-            open_table(settings, TableMapping(settings.keyspace, settings.table)).close()
+            table = open_table(settings, wanted)
         except Exception as error:  # noqa: BLE001 - told to whoever waits
-            failures.append(error)
+            found.append(_finding(error, nodes))
+            return
+        if lacking := lost_columns(wanted, table.mapping):
+            name = f"{settings.keyspace}.{settings.table}"
+            found.append(Finding(f"the table {name} lacks columns, which are not written: {', '.join(lacking)}"))
+        table.close()
 
     # The driver bounds each step, not their sum.
     thread = Thread(target=attempt, daemon=True)
     thread.start()
     thread.join(DEADLINE_S)
-    nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
     if thread.is_alive():
         return [Finding(f"Cassandra did not answer within {DEADLINE_S:g} s ({nodes})")]
-    return [_finding(error, nodes) for error in failures]
+    return found
 
 
 def _finding(error: Exception, nodes: str) -> Finding:

@@ -227,6 +227,21 @@ def test_a_good_world(stack: Layout, topics: Topics, tmp_path: Path) -> None:
         assert (0, "environment: ok\n", "") == (ended.code, ended.out, ended.err)
 
 
+def test_a_table_with_some_of_the_columns(stack: Layout, topics: Topics, rows: StatsTable) -> None:
+    """What is not written for want of a column is a warning."""
+    name = f"some_{uuid4().hex[:12]}"
+    columns = ", ".join(f"last_login_{service} timestamp" for service in ("imap", "pop3", "lmtp"))
+    rows.session.execute(f"CREATE TABLE statsdb.{name} (user text PRIMARY KEY, {columns}, remote_ip_imap inet)")
+    ended = consumer(stack, topics, CHECK, CASSANDRA__TABLE=name)
+    rows.session.execute(f"DROP TABLE statsdb.{name}")
+
+    assert (0, "environment: ok\n") == (ended.code, ended.out)
+    assert (
+        f"{CONSUMER}: warning: the table statsdb.{name} lacks columns, which are not written: last_login_webmail, "
+        "remote_ip_lmtp, remote_ip_pop3, remote_ip_webmail\n"
+    ) == ended.err
+
+
 @pytest.mark.parametrize(
     ("configs", "fault"),
     [

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from lastlogin_service.command import service_command
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.logs import ServiceSettings
+from lastlogin_service.preflight import Finding
 
 
 class EchoSettings(ServiceSettings):
@@ -101,6 +102,30 @@ def test_check_config(echo: Echo, tmp_path: Path) -> None:
 
     assert echo("--config", str(file), "--check-config").output == f"{file}: ok\n"
     assert echo("--check-config").output == "environment: ok\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "out", "err"),
+    [
+        ([Finding("Kafka is away")], 0, "environment: ok\n", "lastlogin-echo: warning: Kafka is away\n"),
+        (
+            [Finding("port in use", 75), Finding("Kafka is away"), Finding("no such table", 78)],
+            78,
+            "",
+            "lastlogin-echo: warning: Kafka is away\nlastlogin-echo: port in use\nlastlogin-echo: no such table\n",
+        ),
+    ],
+)
+def test_check_config_looks_at_the_world(found: list[Finding], code: int, out: str, err: str) -> None:
+    """Warnings come first, then every problem; the configuration is ok when there is none."""
+
+    async def look(settings: EchoSettings) -> list[Finding]:
+        return found
+
+    command = service_command("lastlogin-echo", EchoSettings, say, summary="Says one thing.", check=look)
+    result = CliRunner().invoke(command, ["--check-config"])
+
+    assert (code, out, err) == (result.exit_code, result.stdout, result.stderr)
 
 
 def test_print_config(echo: Echo, tmp_path: Path) -> None:
