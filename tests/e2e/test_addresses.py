@@ -5,7 +5,7 @@ import pytest
 from lastlogin_stack.dovecot import DovecotOptions
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.odd import ODD, ODD_NAMES, Client, clients_without_proxy, odd_uses, proxied
+from tests.support.odd import DIRECT, ODD, ODD_NAMES, Client, odd_uses, through_proxy
 from tests.support.uses import as_shown, follow, shown
 
 
@@ -22,14 +22,14 @@ def dovecot_options() -> DovecotOptions:
 @pytest.mark.parametrize(
     "client",
     [
-        *clients_without_proxy(),
-        proxied("192.0.2.255", "192.0.2.255", "192.0.2.255"),
-        proxied("2001:DB8::1", "2001:db8::1", "2001:db8::1"),
-        proxied("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1", "2001:db8::1:0:0:1"),
-        proxied("fe80::1", "fe80::1", "fe80::1"),
-        proxied("::ffff:192.0.2.7", "::ffff:192.0.2.7", "192.0.2.7"),
-        proxied("64:ff9b::192.0.2.7", "64:ff9b::c000:207", "64:ff9b::c000:207"),
-        proxied("::", "::", "::"),
+        *DIRECT,
+        through_proxy("192.0.2.255", "192.0.2.255", "192.0.2.255"),
+        through_proxy("2001:DB8::1", "2001:db8::1", "2001:db8::1"),
+        through_proxy("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1", "2001:db8::1:0:0:1"),
+        through_proxy("fe80::1", "fe80::1", "fe80::1"),
+        through_proxy("::ffff:192.0.2.7", "::ffff:192.0.2.7", "192.0.2.7"),
+        through_proxy("64:ff9b::192.0.2.7", "64:ff9b::c000:207", "64:ff9b::c000:207"),
+        through_proxy("::", "::", "::"),
     ],
     ids=lambda client: f"{'proxy-for-' if client.on_behalf_of else 'from-'}{client.in_key}",
 )

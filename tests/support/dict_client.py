@@ -1,12 +1,10 @@
 """A client of the dict socket that speaks as Dovecot's plugin does: one connection a login."""
 
 import socket
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+
+from tests.support.crowd import Crowd
 
 
 # As Dovecot: it gives up after 30 s; a test has better things to do.
@@ -27,66 +25,42 @@ def write(path: Path, user: str, key: str, value: str, *, major: int = 3) -> byt
         return connection.makefile("rb").readline()
 
 
-@dataclass
-class Load:
-    """Logins of many users, as fast as answers come, until stopped; remembers what was acknowledged.
+class Load(Crowd):
+    """Logins of many users, as fast as answers come; remembers what was acknowledged.
 
     `acknowledged` is appended to only after the `O` was read: (user, login time in ms). `seconds` are the times
     from connect to the reply of each.
     """
 
-    path: Path
-    prefix: str
-    threads: int = 4
-    pause_s: float = 0.0
-    acknowledged: list[tuple[str, int]] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    other_replies: list[bytes] = field(default_factory=list)
-    connect_failures: int = 0
+    def __init__(self, path: Path, prefix: str, threads: int = 4, pause_s: float = 0.0) -> None:
+        super().__init__(threads, pause_s)
+        self.path = path
+        self.prefix = prefix
+        self.acknowledged: list[tuple[str, int]] = []
+        self.seconds: list[float] = []
+        self.other_replies: list[bytes] = []
+        self.connect_failures = 0
 
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._pool = [threading.Thread(target=self._run, args=(n,)) for n in range(self.threads)]
+    def __str__(self) -> str:
+        """Say how far it has come."""
+        return f"{len(self.acknowledged)} logins acknowledged"
 
-    def __enter__(self) -> Self:
-        for thread in self._pool:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        for thread in self._pool:
-            thread.join()
-
-    def wait_until(self, condition: Callable[["Load"], bool], deadline_s: float = 30.0) -> None:
-        """Block until the load has come so far. Raises TimeoutError."""
-        deadline = time.monotonic() + deadline_s
-        while not condition(self):
-            if time.monotonic() > deadline:
-                message = f"{len(self.acknowledged)} logins acknowledged within {deadline_s:g} s"
-                raise TimeoutError(message)
-            self._stop.wait(0.01)
-
-    def _run(self, thread: int) -> None:
-        number = 0
-        while not self._stop.is_set():
-            number += 1
-            user = f"{self.prefix}{thread}-{number}"
-            login_at_ms = time.time_ns() // 1_000_000
-            begun = time.monotonic()
-            try:
-                reply = write(self.path, user, f"shared/last-login/imap/{user}", str(login_at_ms))
-            except OSError:
-                with self._lock:
-                    self.connect_failures += 1
-                self._stop.wait(0.01)
-                continue
-            took = time.monotonic() - begun
-            with self._lock:
-                if reply == b"O1\n":
-                    self.acknowledged.append((user, login_at_ms))
-                    self.seconds.append(took)
-                else:
-                    self.other_replies.append(reply)
-            self._stop.wait(self.pause_s)
+    def once(self, thread: int, number: int) -> None:
+        """Log in."""
+        user = f"{self.prefix}{thread}-{number}"
+        login_at_ms = time.time_ns() // 1_000_000
+        begun = time.monotonic()
+        try:
+            reply = write(self.path, user, f"shared/last-login/imap/{user}", str(login_at_ms))
+        except OSError:
+            with self.lock:
+                self.connect_failures += 1
+            self.pause(0.01)
+            return
+        took = time.monotonic() - begun
+        with self.lock:
+            if reply == b"O1\n":
+                self.acknowledged.append((user, login_at_ms))
+                self.seconds.append(took)
+            else:
+                self.other_replies.append(reply)

@@ -79,30 +79,30 @@ class Client:
 
 
 CLIENT = Client("127.0.0.21", "127.0.0.21", "127.0.0.21")
+# One for each kind of address that this machine's loopback has.
+DIRECT = [CLIENT, Client(LOOPBACK_IPV6, LOOPBACK_IPV6, LOOPBACK_IPV6)] if ODD.ipv6 else [CLIENT]
 WITHOUT_ADDRESS = Client(WEBMAIL_ADDRESS, None, None)
 
 
-def proxied(on_behalf_of: str, in_key: str, address: str) -> Client:
+def through_proxy(on_behalf_of: str, in_key: str, address: str) -> Client:
     """Return a client that comes through the proxy."""
     return Client(_PROXY, in_key, address, on_behalf_of)
 
 
-def clients_without_proxy() -> list[Client]:
-    """Return clients at every kind of address that this machine's loopback has."""
-    return [CLIENT, Client("::1", "::1", "::1")] if ODD.ipv6 else [CLIENT]
-
-
 def odd_uses(layout: Layout, user: str, client: Client = CLIENT) -> list[Use]:
     """Logins by IMAP and POP3, and a delivery where LMTP has a way to name the user, at a Dovecot that is `ODD`."""
-    source, on_behalf_of = client.source, client.on_behalf_of
-    acts: dict[str, Callable[[], None]] = {
-        "imap": lambda: imap_login(layout, user, source, on_behalf_of=on_behalf_of),
-        "pop3": lambda: pop3_login(layout, user, source, on_behalf_of=on_behalf_of),
-    }
+    end = user if client.in_key is None else f"{user}/{client.in_key}"
+
+    def use(service: str, act: Callable[[], None]) -> Use:
+        return Use(user, service, act, f"last-login/{service}/{end}", client.address)
+
+    source, told = client.source, client.on_behalf_of
+    uses = [
+        use("imap", lambda: imap_login(layout, user, source, on_behalf_of=told)),
+        use("pop3", lambda: pop3_login(layout, user, source, on_behalf_of=told)),
+    ]
     # Dovecot 2.3 takes no other alphabets over LMTP, and no second @ even in quotes.
     if user.isascii() and user.count("@") <= 1:
-        acts["lmtp"] = lambda: lmtp_deliver(
-            layout, "sender@example.org", user, source=source, on_behalf_of=on_behalf_of
-        )
-    end = user if client.in_key is None else f"{user}/{client.in_key}"
-    return [Use(user, service, act, f"last-login/{service}/{end}", client.address) for service, act in acts.items()]
+        sender = "sender@example.org"
+        uses.append(use("lmtp", lambda: lmtp_deliver(layout, sender, user, source=source, on_behalf_of=told)))
+    return uses

@@ -20,11 +20,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One use of a mailbox by `act`, and the key that Dovecot must make of it, without its `shared/`."""
+    """One use of a mailbox, and the key that Dovecot must make of it, without its `shared/`.
+
+    `act` is what the client does; None where the act of the use before it is this one too.
+    """
 
     user: str
     service: str
-    act: Callable[[], object]
+    act: Callable[[], object] | None
     key: str
     address: str | None = None
 
@@ -47,7 +50,7 @@ def follow(
     with EventReader(layout) as reader:
         begun_us = _floor(time.time_ns() // 1_000, precision_us)
         with ThreadPoolExecutor(len(uses) if at_once else 1) as pool:
-            for done in [pool.submit(use.act) for use in uses]:
+            for done in [pool.submit(use.act) for use in uses if use.act]:
                 done.result()
         ended_us = time.time_ns() // 1_000
         events = _events_since(reader, begun_us, len(uses))

@@ -73,6 +73,13 @@ def test_dovecot_users_have_all_fields() -> None:
     ) == text
 
 
+def test_dovecot_finds_names_with_quotes() -> None:
+    """Quotes and backslashes in a name have a backslash before them in the users file, not in the password."""
+    text = render_users(DovecotOptions(users=(MailUser("o'b\\"),)))
+
+    assert "o\\'b\\\\:{PLAIN}o'b\\::::::\n" == text
+
+
 def test_users_of_the_manual() -> None:
     """test1 to test9 exist, and test4 to test6 keep the client's address."""
     users = DovecotOptions().users
@@ -98,6 +105,25 @@ def test_dovecot_options() -> None:
     assert "  last_login_key = last-login/%u\n" in text
     assert "  last_login_precision = us\n" in text
     assert "remote " not in text
+
+
+def test_dovecot_on_ipv6() -> None:
+    """When asked for, all three services listen on ::1 as well, and nowhere else."""
+    with_ipv6 = render_configuration(LAYOUT, DovecotOptions(ipv6=True), ROOT)
+
+    assert 3 == render_configuration(LAYOUT, DovecotOptions(), ROOT).count("    address = 127.0.0.1\n")
+    assert 3 == with_ipv6.count("    address = 127.0.0.1 ::1\n") == with_ipv6.count("    address = ")
+
+
+def test_dovecot_trusts_proxies_when_asked_to() -> None:
+    """Nobody's word is taken for a client's address, except that of the networks named."""
+    usual, trusting = (
+        render_configuration(LAYOUT, DovecotOptions(trusted_networks=networks), ROOT).splitlines()
+        for networks in ("", "127.0.0.41 127.0.0.42")
+    )
+
+    assert "login_trusted_networks = " in usual
+    assert "login_trusted_networks = 127.0.0.41 127.0.0.42" in trusting
 
 
 def test_mail_directories_are_hashes() -> None:

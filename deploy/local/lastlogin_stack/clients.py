@@ -7,8 +7,11 @@ import imaplib
 import poplib
 import smtplib
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import quote
+from typing import Any
 
 from lastlogin_stack.layout import LOOPBACK, LOOPBACK_IPV6, Layout
 
@@ -24,6 +27,15 @@ class _Imap(imaplib.IMAP4):
     def __init__(self, port: int, source: str) -> None:
         self._source = source
         super().__init__(_server_for(source), port, TIMEOUT_S)
+
+    def logout(self) -> tuple[str, list[Any]]:
+        """Log out. Raises `abort` when the server has closed the connection."""
+        try:
+            return super().logout()
+        except self.abort:
+            # imaplib would leave the socket open.
+            self.shutdown()
+            raise
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout, (self._source, 0))
@@ -47,13 +59,26 @@ class _Pop3(poplib.POP3):
             raise poplib.error_proto(reply)
 
 
-def imap_login(layout: Layout, user: str, source: str = DEFAULT_SOURCE, *, on_behalf_of: str | None = None) -> None:
-    """Log in over IMAP as a user of the users file, and out. Raises `imaplib.IMAP4.error` or OSError."""
+@contextmanager
+def imap_session(
+    layout: Layout, user: str, source: str = DEFAULT_SOURCE, *, on_behalf_of: str | None = None
+) -> Iterator[None]:
+    """Log in over IMAP as a user of the users file, and out after the `with` block.
+
+    Raises `imaplib.IMAP4.error` or OSError.
+    """
     with _Imap(layout.imap_port, source) as client:
         if on_behalf_of is not None:
             client.xatom("ID", f'("x-originating-ip" "{on_behalf_of}")')
         # PLAIN instead of LOGIN: it carries every user name, in UTF-8 (RFC 4616).
         client.authenticate("PLAIN", lambda _: b"\0%b\0%b" % (user.encode(), user.encode()))
+        yield
+
+
+def imap_login(layout: Layout, user: str, source: str = DEFAULT_SOURCE, *, on_behalf_of: str | None = None) -> None:
+    """Log in over IMAP as a user of the users file, and out at once. Raises as `imap_session`."""
+    with imap_session(layout, user, source, on_behalf_of=on_behalf_of):
+        pass
 
 
 def pop3_login(layout: Layout, user: str, source: str = DEFAULT_SOURCE, *, on_behalf_of: str | None = None) -> None:

@@ -57,7 +57,7 @@ class DovecotOptions:
     precision: str = "ms"
     # None: no rule for webmail. A user's own key wins over this one.
     webmail_key: str | None = "last-login/webmail/%u/%r"
-    # Besides 127.0.0.1; a machine without IPv6 has no ::1.
+    # Whether to listen on ::1 besides 127.0.0.1; a machine without IPv6 has no ::1.
     ipv6: bool = False
     # Networks of proxies, with blanks between: their word is taken for the address of their clients.
     trusted_networks: str = ""

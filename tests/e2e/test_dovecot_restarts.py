@@ -1,0 +1,78 @@
+"""Dovecot stopped, started and reloaded while mail clients log in without pause."""
+
+import imaplib
+import time
+
+import pytest
+
+from lastlogin_stack.clients import imap_session
+from lastlogin_stack.dovecot import DovecotOptions, MailUser
+from lastlogin_stack.layout import Layout
+from lastlogin_stack.readback import StatsTable
+from tests.support.crowd import Crowd
+from tests.support.servers import Running
+
+
+USERS = [f"restart-{number}" for number in range(5_000)]
+
+
+@pytest.fixture
+def dovecot_options() -> DovecotOptions:
+    """So many users that each logs in once: a later login would hide that an earlier one was lost."""
+    return DovecotOptions(users=tuple(MailUser(user) for user in USERS))
+
+
+class Clients(Crowd):
+    """Users of `USERS` who log in over IMAP, one after the other; a login that failed is another user's turn.
+
+    `accepted` are those to whom Dovecot has said OK: (user, microseconds since 1970 when the client began).
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(threads=4, pause_s=0.0)
+        self._layout = layout
+        self._users = iter(USERS)
+        self.accepted: list[tuple[str, int]] = []
+        self.failures: list[Exception] = []
+
+    def __str__(self) -> str:
+        """Say how far it has come."""
+        return f"{len(self.accepted)} logins accepted, {len(self.failures)} not"
+
+    def once(self, thread: int, number: int) -> None:
+        """Log in, and out."""
+        with self.lock:
+            user = next(self._users)
+        begun_us = time.time_ns() // 1_000
+        try:
+            with imap_session(self._layout, user), self.lock:
+                self.accepted.append((user, begun_us))
+        except (OSError, imaplib.IMAP4.error) as failure:
+            with self.lock:
+                self.failures.append(failure)
+            self.pause(0.01)
+
+
+def test_dovecot_restarted_under_load(pipeline: Layout, table: StatsTable, servers: Running) -> None:
+    """Whoever was let in is in the table; whoever was not had a connection error; the producer lost nothing."""
+    dovecot, producer = servers.dovecot, servers.producer.process.pid()
+    with Clients(pipeline) as clients:
+        # A stop takes 5 s: login processes that have just started wait so long for one that has ended before them.
+        for interrupt in (dovecot.reload, dovecot.stop, dovecot.reload):
+            seen = len(clients.accepted)
+            clients.wait_until(lambda clients, seen=seen: len(clients.accepted) >= seen + 100)  # type: ignore[misc]
+            interrupt()
+            servers.ensure()
+        seen = len(clients.accepted)
+        clients.wait_until(lambda clients: len(clients.accepted) >= seen + 100)
+
+    rows = {user: table.wait_for(user, lambda row: "imap" in row, 15) for user, _ in clients.accepted}
+    assert [] == [
+        (user, rows[user])
+        for user, begun_us in clients.accepted
+        if "imap" not in rows[user] or rows[user]["imap"].time_written_us < begun_us // 1_000 * 1_000
+    ]
+    assert clients.failures
+    assert [] == [failure for failure in clients.failures if not isinstance(failure, (OSError, imaplib.IMAP4.abort))]
+    assert producer == servers.producer.process.pid()
+    assert {} == servers.holes()
