@@ -50,6 +50,11 @@ fmt: ## format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
+.PHONY: dist
+dist: ## the wheel, and an archive for each role that installs without internet
+	$(SETUP)
+	@deploy/dist/build
+
 .PHONY: docs
 docs: ## write the generated pages of docs/ anew
 	$(SETUP)

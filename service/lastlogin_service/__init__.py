@@ -4,6 +4,7 @@ settings    configuration from TOML, environment and secret files, every problem
 kafka       how to reach Kafka            cassandra   how to reach Cassandra
 tls         certificates for both         command     a service's command line and its run
 logs        one line per state change     signals     the first asks to stop, the second forces
+entry       the first thing that runs of a command
 endpoint    metrics and health over HTTP
 backoff     pauses between retries        exits       exit codes, and the exception that carries one
 """
