@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from lastlogin_consumer.lag import Lag
 from lastlogin_consumer.pipeline import Partition, PartitionPipeline, Stages
 
 
@@ -24,6 +25,18 @@ class Assignment:
         self._pipelines: dict[asyncio.Task[None], PartitionPipeline] = {}
         self._closed = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence while Kafka answers for none of our partitions."""
+        pipelines = self._pipelines.values()
+        if pipelines and all(pipeline.unanswered for pipeline in pipelines):
+            return "Kafka does not answer: how far the partitions are behind is as last known"
+        return None
+
+    def lags(self) -> dict[int, Lag | None]:
+        """Lag of each partition that is ours; None before it is known."""
+        return {pipeline.number: pipeline.lag() for pipeline in self._pipelines.values()}
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Start a pipeline for each partition; together they keep within the limits."""

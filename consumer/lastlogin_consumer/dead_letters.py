@@ -48,6 +48,16 @@ class DeadLetters:
         self._backoff = backoff
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._producer: Any = None
+        # Calls of `send` that have failed and try again.
+        self._trying_again = 0
+        self._why = ""
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence while we are not connected, or dead letters cannot be sent."""
+        if self._producer is None:
+            return "The client that sends dead letters is not connected to Kafka"
+        return f"Dead letters cannot be sent to {self._topic}: {self._why}" if self._trying_again else None
 
     async def start(self) -> None:
         """Connect. Raises KafkaError; may then be called again."""
@@ -73,23 +83,20 @@ class DeadLetters:
         """
         backoff = self._backoff()
         left = list(poison)
-        while left:
-            left, error = await self._attempt(left)
-            if error is not None:
-                if type(error) is KafkaError or not isinstance(error, KafkaError | TimeoutError):
-                    # aiokafka's word for "my sender has died": only a new process will send again.
-                    raise error
-                suppressed = self._occasionally.suppressed(type(error).__name__)
-                if suppressed is not None:
-                    _log.error(
-                        "Dead letters cannot be sent; their partition waits. Does the topic exist, and may we write?",
-                        action="dead_letters_failing",
-                        topic=self._topic,
-                        records=len(left),
-                        error=type(error).__name__,
-                        suppressed=suppressed,
-                    )
-                await asyncio.sleep(backoff.next())
+        failed = False
+        try:
+            while left:
+                left, error = await self._attempt(left)
+                if error is not None:
+                    if type(error) is KafkaError or not isinstance(error, KafkaError | TimeoutError):
+                        # aiokafka's word for "my sender has died": only a new process will send again.
+                        raise error
+                    self._trying_again += not failed
+                    failed = True
+                    self._report(error, len(left))
+                    await asyncio.sleep(backoff.next())
+        finally:
+            self._trying_again -= failed
 
     async def stop(self, deadline_s: float) -> None:
         """Disconnect."""
@@ -99,6 +106,18 @@ class DeadLetters:
                     await self._producer.stop()
             except (KafkaError, TimeoutError) as error:
                 _log.warning("Could not disconnect in time", action="stop_failed", error=type(error).__name__)
+
+    def _report(self, error: BaseException, records: int) -> None:
+        self._why = type(error).__name__
+        if (suppressed := self._occasionally.suppressed(self._why)) is not None:
+            _log.error(
+                "Dead letters cannot be sent; their partition waits. Does the topic exist, and may we write?",
+                action="dead_letters_failing",
+                topic=self._topic,
+                records=records,
+                error=self._why,
+                suppressed=suppressed,
+            )
 
     async def _attempt(self, poison: list[Poison]) -> tuple[list[Poison], BaseException | None]:
         """Send each of them once; return those that failed, and why."""

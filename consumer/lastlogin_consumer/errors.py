@@ -4,7 +4,7 @@ ConsumerError
 ├── FetchFailed     nothing could be fetched now: wait, and try again from the same offset
 │   └── Unreadable  ... because of a record: try fewer, then hold the partition at this offset
 ├── OffsetLost      Kafka no longer has the offset: report what is lost, go on at the earliest one
-└── TableNotReady   the table cannot be written: say what to do, wait, and look again
+└── TableNotReady   the table cannot be written: at the start end, later say what to do, wait, and look again
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from lastlogin_consumer.preflight import check
 from lastlogin_consumer.service import NAME, Consumer
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_service.command import service_command
@@ -43,4 +44,10 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
-main = service_command(NAME, ConsumerSettings, run, summary="Writes the newest login of each user into Cassandra.")
+main = service_command(
+    NAME,
+    ConsumerSettings,
+    run,
+    summary="Writes the newest login of each user into Cassandra.",
+    check=lambda settings: check(settings, NAME),
+)

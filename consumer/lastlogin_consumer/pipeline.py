@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import Protocol
 
 import structlog
@@ -18,6 +18,8 @@ import structlog
 from lastlogin_consumer.compact import Window, WindowLimits
 from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Poison, Record
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
+from lastlogin_consumer.lag import Backlog, Lag
+from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.offsets import missing, next_offset
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.logs import Occasionally
@@ -27,6 +29,8 @@ from lastlogin_service.logs import Occasionally
 _FETCH_LIMIT = 500
 # How long to wait for records when nothing else is due; a stop does not wait for it.
 _IDLE_WAIT_S = 1.0
+# Where the partition ends is asked for beside the fetches: those stop when Cassandra is away. Also the timeout.
+_ASK_END_EVERY_S = 5.0
 _LOG_INTERVAL_S = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -44,6 +48,9 @@ class Partition(Protocol):
 
     async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
         """Records from `position` on. Raises `FetchFailed`, `Unreadable`, `OffsetLost`."""
+
+    async def end(self) -> int:
+        """Offset that the next record to be published will have. Raises `FetchFailed`."""
 
     def done(self, watermark: int) -> None:
         """Everything before `watermark` may be committed."""
@@ -67,29 +74,22 @@ class SetAside(Protocol):
         """Return when every one of them is acknowledged, however long that takes."""
 
 
-@dataclass(slots=True)
-class Totals:
-    """What became of all records: each is in exactly one of the last four, once its window is written."""
-
-    fetched: int = 0
-    written: int = 0
-    merged: int = 0
-    unmapped: int = 0
-    set_aside: int = 0
-    unchecked: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What the pipelines of one consumer have in common."""
+    """What the pipelines of one consumer have in common.
+
+    `clock` never goes back; `wall` is the time of day in seconds, as Kafka's append times are.
+    """
 
     decoder: Decoder
     table: Table
     set_aside: SetAside
     limits: WindowLimits
     backoff: Callable[[], Backoff]
-    totals: Totals
+    metrics: ConsumerMetrics
     clock: Callable[[], float] = monotonic
+    wall: Callable[[], float] = time
+    ask_end_every_s: float = _ASK_END_EVERY_S
     occasionally: Occasionally = field(default_factory=partial(Occasionally, _LOG_INTERVAL_S))
 
 
@@ -102,6 +102,9 @@ class PartitionPipeline:
         self._limits = limits
         self._backoff = stages.backoff()
         self._window = self._new_window()
+        self._backlog = Backlog()
+        # Whether Kafka has not answered when it was last asked for the end.
+        self.unanswered = False
         self._position = 0
         self._fetch_limit = _FETCH_LIMIT
         self._stopping = False
@@ -113,6 +116,15 @@ class PartitionPipeline:
         """Records in its window."""
         return self._window.waiting
 
+    @property
+    def number(self) -> int:
+        """Number of its partition."""
+        return self._partition.number
+
+    def lag(self) -> Lag | None:
+        """How far behind it is; None before that is known."""
+        return self._backlog.lag(self._stages.wall())
+
     def stop_intake(self) -> None:
         """Fetch no more; `run` writes what waits in the window and returns."""
         self._stopping = True
@@ -121,6 +133,13 @@ class PartitionPipeline:
 
     async def run(self) -> None:
         """Work until `stop_intake`. What it raises is a defect; then nothing unwritten has been passed."""
+        asking = asyncio.create_task(self._ask_end())
+        try:
+            await self._work()
+        finally:
+            asking.cancel()
+
+    async def _work(self) -> None:
         await self._start()
         while not self._stopping:
             if self._window.due_in(self._stages.clock()) != 0:
@@ -135,6 +154,7 @@ class PartitionPipeline:
             try:
                 async with asyncio.timeout(None) as self._wait:
                     self._position = await self._partition.start()
+                self._backlog.begin(self._position)
                 return
             except FetchFailed as failure:
                 await self._hold(failure)
@@ -142,6 +162,17 @@ class PartitionPipeline:
                 pass
             finally:
                 self._wait = None
+
+    async def _ask_end(self) -> None:
+        while True:
+            asked_at = self._stages.wall()
+            try:
+                async with asyncio.timeout(_ASK_END_EVERY_S):
+                    self._backlog.ends_at(await self._partition.end(), asked_at)
+                self.unanswered = False
+            except (FetchFailed, TimeoutError):
+                self.unanswered = True
+            await asyncio.sleep(self._stages.ask_end_every_s)
 
     async def _fetch(self) -> None:
         due_in = self._window.due_in(self._stages.clock())
@@ -193,15 +224,17 @@ class PartitionPipeline:
         for record in records:
             self._window.add(self._stages.decoder.decode(record), now)
         self._position = next_offset(records)
-        self._stages.totals.fetched += len(records)
+        self._backlog.took(self._position, records[0].timestamp, records[-1].timestamp, self._stages.wall())
+        self._stages.metrics.totals.fetched += len(records)
 
     async def _write(self) -> None:
-        window, totals = self._window, self._stages.totals
+        window, totals = self._window, self._stages.metrics.totals
         if logins := window.logins:
             await self._stages.table.write(logins)
+            self._stages.metrics.batch_rows.observe(len(logins))
         if window.poison:
             await self._stages.set_aside.send(window.poison)
-            totals.set_aside += len(window.poison)
+            totals.set_aside.update(poison.reason for poison in window.poison)
         totals.written += len(logins)
         totals.merged += window.merged
         totals.unmapped += window.unmapped
@@ -212,8 +245,12 @@ class PartitionPipeline:
                 "Logins of a service without columns in the table were skipped",
                 service=window.unmapped_service,
             )
-        self._partition.done(self._position)
+        self._done()
         self._window = self._new_window()
+
+    def _done(self) -> None:
+        self._partition.done(self._position)
+        self._backlog.done(self._position)
 
     def _new_window(self) -> Window:
         return Window(self._limits, self._stages.table.services)
@@ -223,15 +260,20 @@ class PartitionPipeline:
             sentence = "Records were deleted before we read them; their logins are lost"
         else:
             sentence = "The partition ends before our offset: it was truncated or made anew; reading all of it"
+        count = max(0, lost.resume_at - lost.offset)
         _log.error(
             sentence,
             action="offsets_lost",
             partition=self._partition.number,
             first=lost.offset,
             resume_at=lost.resume_at,
-            lost=max(0, lost.resume_at - lost.offset),
+            lost=count,
         )
+        self._stages.metrics.totals.lost += count
         self._position = lost.resume_at
+        if self._window.due_in(0) is None:
+            # Nothing waits: what is lost is no longer behind us, also when no record follows.
+            self._done()
 
     async def _hold(self, failure: FetchFailed) -> None:
         """Wait before the next attempt, but not beyond the time at which the window is due."""

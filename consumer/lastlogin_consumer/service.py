@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from functools import partial
+from importlib.metadata import version
 from random import SystemRandom
 
 import structlog
@@ -12,16 +12,19 @@ from aiokafka.errors import KafkaError
 from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.dead_letters import DeadLetters
 from lastlogin_consumer.decode import Decoder
-from lastlogin_consumer.pipeline import Stages, Totals
+from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
+from lastlogin_consumer.pipeline import Stages
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
 from lastlogin_consumer.table import open_table
 from lastlogin_consumer.writer import Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
-from lastlogin_service.exits import CONFIG, Exit
-from lastlogin_service.kafka import client_options, missing_topics
+from lastlogin_service.endpoint import Endpoint, new_registry
+from lastlogin_service.kafka import client_options
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.preflight import verdict
+from lastlogin_service.topics import look_at_topics
 
 
 NAME = "lastlogin-consumer"
@@ -47,10 +50,12 @@ class Consumer:
         options = client_options(settings.kafka, NAME)
         self._settings = settings
         self._backoff = backoff
-        self._totals = Totals()
+        registry = new_registry(PREFIX, version("lastlogin"))
+        self._metrics = ConsumerMetrics(registry)
+        self._endpoint = Endpoint(settings.metrics, NAME, registry, live=self.not_live, ready=self.not_ready)
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._writer = Writer(
-            TableMapping(cassandra.keyspace, cassandra.table), partial(open_table, cassandra), backoff
+            TableMapping(cassandra.keyspace, cassandra.table), partial(open_table, cassandra), backoff, self._metrics
         )
         self._dead_letters = DeadLetters(options, settings.topics.dead_letters, backoff)
         self._assignment = Assignment(
@@ -60,18 +65,48 @@ class Consumer:
                 self._dead_letters,
                 settings.limits,
                 backoff,
-                self._totals,
+                self._metrics,
             ),
             _REVOKE_DEADLINE_S,
         )
         self._source = Source(options, settings.topics.events, settings.group, self._assignment)
+        self._metrics.watch(
+            settings.topics.events, self._assignment.lags, lambda: not (self.not_live() or self.not_ready())
+        )
+        self._started = self._stopping = self._topics_checked = False
+        # What the step that `start` repeats has failed with.
+        self._kafka_failure: str | None = None
+
+    def not_live(self) -> list[str]:
+        """Sentences for /livez: why only a restart helps."""
+        return ["A pipeline has failed; the process ends"] if self._assignment.failed.done() else []
+
+    def not_ready(self) -> list[str]:
+        """Sentences for /readyz: what keeps us from writing; during the start the first of it, the rest follows."""
+        problems = (
+            "Stopping" if self._stopping else None,
+            f"Kafka cannot be used: {self._kafka_failure}" if self._kafka_failure else None,
+            None if self._topics_checked else "Kafka has not told yet whether the topics exist",
+            self._dead_letters.problem,
+            self._writer.problem,
+            self._source.problem,
+            self._assignment.problem,
+        )
+        told = [problem for problem in problems if problem is not None]
+        return told if self._started else told[:1]
 
     async def start(self) -> None:
-        """Connect to everything, in an order that touches no data before all of it is there. Raises `Exit`."""
+        """Connect to everything, in an order that touches no data before all of it is there. Raises `Exit`.
+
+        The endpoint comes first, so that whoever looks sees what the rest waits for. The group comes last: who
+        cannot write must not take partitions from those who can.
+        """
+        await self._endpoint.start()
         await self._patiently(self._require_topics)
         await self._patiently(self._dead_letters.start)
         await self._writer.connect()
         await self._patiently(self._source.start)
+        self._started = True
         _log.info("Consuming", action="started", group=self._settings.group, topic=self._settings.topics.events)
 
     async def work(self) -> None:
@@ -85,9 +120,10 @@ class Consumer:
 
     async def finish(self) -> None:
         """Fetch no more, write what has been fetched within the shutdown deadline, and commit it."""
+        self._stopping = True
         left = await self._assignment.close(self._settings.shutdown.deadline_s)
         await self._source.commit(_DISCONNECT_DEADLINE_S)
-        _log.info("Stopped", action="stopped", unfinished=left, **asdict(self._totals))
+        _log.info("Stopped", action="stopped", unfinished=left, **self._metrics.totals.summary())
 
     async def close(self) -> None:
         """Disconnect from everything, working or not. What still runs is abandoned; nothing more is committed."""
@@ -97,28 +133,36 @@ class Consumer:
             self._dead_letters.stop(_DISCONNECT_DEADLINE_S),
             self._writer.close(_DISCONNECT_DEADLINE_S),
         )
+        await self._endpoint.stop()
 
     async def _require_topics(self) -> None:
         topics = self._settings.topics
         # Without the dead-letter topic the first bad record would hold its partition: say so now.
-        if missing := await missing_topics(self._settings.kafka, [topics.events, topics.dead_letters]):
-            raise Exit(
-                CONFIG,
-                f"no such topic, or no right to see it: {', '.join(missing)}; make them with `lastlogin topics apply`",
-            )
+        found = await look_at_topics(
+            self._settings.kafka, {"events": topics.events, "dead_letters": topics.dead_letters}
+        )
+        for each in found:
+            if each.code is None:
+                _log.warning(each.sentence, action="topic_unchecked")
+        if (end := verdict(found)) is not None:
+            raise end
+        self._topics_checked = True
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat `step` while Kafka is away."""
         backoff = self._backoff()
         while True:
             try:
-                return await step()
+                await step()
+                self._kafka_failure = None
+                return
             except KafkaError as error:
+                self._kafka_failure = str(error) or type(error).__name__
                 if (suppressed := self._occasionally.suppressed("kafka")) is not None:
                     _log.warning(
                         "Kafka cannot be used; waiting and trying again",
                         action="kafka_failing",
-                        why=str(error) or type(error).__name__,
+                        why=self._kafka_failure,
                         suppressed=suppressed,
                     )
             await asyncio.sleep(backoff.next())

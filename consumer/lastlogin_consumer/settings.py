@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import SCHEMAS, Schema
 from lastlogin_service.cassandra import CassandraSettings
+from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
@@ -24,6 +25,12 @@ class WindowSettings(Section):
     max_records: int = Field(default=50_000, ge=1, le=10_000_000)
     # What 50,000 logins take with ordinary user names; only long names or poison reach this first.
     max_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024, le=16 * 1024**3)
+
+
+class MetricsSettings(EndpointSettings):
+    """`[metrics]`: where metrics and health are served."""
+
+    port: int = Field(default=9469, ge=0, le=65_535)
 
 
 class ShutdownSettings(Section):
@@ -48,6 +55,7 @@ class ConsumerSettings(ServiceSettings):
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
     cassandra: CassandraSettings
+    metrics: MetricsSettings = MetricsSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
 
     def problems(self) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,7 @@ _COMMIT_INTERVAL_S = 1.0
 # aiokafka repeats a commit for ever while the coordinator is away.
 _COMMIT_TIMEOUT_S = 10.0
 _LOG_INTERVAL_S = 30.0
+_JOINING = "joining it, or a rebalance is going on"
 
 _log = structlog.get_logger(__name__)
 
@@ -108,6 +109,15 @@ class PartitionLog:
         self._position = next_offset(records) if records else position
         return records
 
+    async def end(self) -> int:
+        """Offset that the next record to be published will have. Raises `FetchFailed`."""
+        try:
+            offsets: dict[TopicPartition, int] = await self._consumer.end_offsets([self._partition])
+        except KafkaError as error:
+            # Also when the client has died: the next fetch says so, and ends the process.
+            raise FetchFailed(type(error).__name__) from None
+        return offsets[self._partition]
+
     def done(self, watermark: int) -> None:
         """Everything before `watermark` is done and may be committed."""
         self._watermarks.done(self.number, watermark)
@@ -139,6 +149,14 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
         self._watermarks = Watermarks()
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._consumer: Any = None
+        # From the end of a rebalance to the beginning of the next one.
+        self._member = False
+        self._why = _JOINING
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence while we are not in the group; a member without partitions is."""
+        return None if self._member else f"Not in the consumer group {self._group}: {self._why}"
 
     async def start(self) -> None:
         """Connect and join the group. Raises KafkaError; may then be called again."""
@@ -200,6 +218,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """aiokafka's: a rebalance begins; our partitions stay ours until this returns."""
+        self._member = False
         await self._assignee.revoked()
         await self.commit()
         self._watermarks.assign(())
@@ -208,6 +227,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """aiokafka's: a rebalance is over."""
+        self._member, self._why = True, _JOINING
         self._watermarks.assign(_numbers(assigned))
         _log.info("Partitions assigned", action="assigned", partitions=_numbers(assigned))
         self._assignee.assigned(
@@ -222,6 +242,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
             try:
                 _fail(error)
             except FetchFailed as failure:
+                self._why = str(failure)
                 self._say("group_failed", "Cannot take part in the group; trying again", why=str(failure))
 
     def _say(self, action: str, sentence: str, **context: object) -> None:

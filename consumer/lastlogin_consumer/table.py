@@ -1,7 +1,7 @@
 """A session with prepared statements for the table as Cassandra has it. Blocking: for threads of its own."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -15,20 +15,36 @@ from cassandra import (
     WriteTimeout,
 )
 from cassandra.cluster import Cluster, NoHostAvailable, Session
+from cassandra.protocol import InvalidRequestException, PreparedQueryNotFound, ProtocolHandler
 from cassandra.query import BoundStatement, PreparedStatement
 
+from lastlogin_consumer.columns import Column, lost_columns, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping, insert_cql
 from lastlogin_service.cassandra import CassandraSettings, build_cluster
 
 
-_COLUMNS_CQL = "SELECT column_name FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
-# Values are serialized by hand, so the columns must be what the bytes are meant for.
-_TYPES_WITH_ADDRESS = ("varchar", "timestamp", "inet", "bigint")
-_TYPES_WITHOUT = ("varchar", "timestamp", "bigint")
+_COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 _log = structlog.get_logger(__name__)
+
+
+class _Unprepared(ProtocolHandler):  # type: ignore[misc] # no type information upstream
+    """Makes a node's "unprepared" an `InvalidRequest`: the driver would prepare and execute again by itself.
+
+    Nodes forget statements when the table is altered or made anew, and our bytes, serialized for the columns as
+    they were, would then be stored in columns of any type.
+    """
+
+    @classmethod
+    def decode_message(cls, *frame: Any) -> Any:
+        answer = super().decode_message(*frame)
+        if not isinstance(answer, PreparedQueryNotFound):
+            return answer
+        refusal = InvalidRequestException(answer.code, "statements must be prepared again", None)
+        vars(refusal).update({name: value for name, value in vars(answer).items() if name not in vars(refusal)})
+        return refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,16 @@ class OpenTable:
         statement.values = values
         return statement
 
+    def prepared_again(self) -> "OpenTable":
+        """Look at the table once more, and prepare anew what a node has forgotten, in the same session. Blocks.
+
+        Raises `TableNotReady` when it no longer has the columns that are written, and what the driver raises.
+        """
+        found = _look_up(self.session, self.mapping)
+        if lost := lost_columns(self.mapping, found):
+            raise TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql")
+        return replace(self, inserts=_inserts(self.session, self.mapping))
+
     def close(self) -> None:
         """Disconnect."""
         self.cluster.shutdown()
@@ -66,9 +92,12 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
     """
     cluster = build_cluster(settings)
     try:
+        # Nor prepare everything on a node that comes back, without having looked.
+        cluster.reprepare_on_up = False
         session = cluster.connect()
+        session.client_protocol_handler = _Unprepared
         mapping = _look_up(session, wanted)
-        inserts = {service: _prepare(session, mapping, service) for service in mapping.services}
+        inserts = _inserts(session, mapping)
     except BaseException:  # whatever it is, the driver's threads must end; passed on
         cluster.shutdown()
         raise
@@ -76,25 +105,15 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
 
 
 def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
-    columns = {row.column_name for row in session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))}
-    found = wanted.restricted_to(columns)
-    if wanted.user not in columns or not found.services:
-        name = f"{wanted.keyspace}.{wanted.table}"
-        raise TableNotReady(f"{name} does not exist or has none of our columns; make it with `cqlsh -f tables.cql`")
-    return found
+    rows = session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))
+    return usable_part(wanted, {row.column_name: Column(row.kind, row.type) for row in rows})
 
 
-def _prepare(session: Session, mapping: TableMapping, service: str) -> PreparedStatement:
-    prepared = session.prepare(insert_cql(mapping, service))
-    prepared.is_idempotent = True
-    expected = _TYPES_WITHOUT if mapping.services[service].address is None else _TYPES_WITH_ADDRESS
-    for column, type_name in zip(prepared.column_metadata, expected, strict=True):
-        if column.type.typename != type_name:
-            raise TableNotReady(
-                f"column {column.name} of {mapping.keyspace}.{mapping.table} is {column.type.typename}, "
-                f"must be {type_name}"
-            )
-    return prepared
+def _inserts(session: Session, mapping: TableMapping) -> dict[str, PreparedStatement]:
+    inserts = {service: session.prepare(insert_cql(mapping, service)) for service in mapping.services}
+    for prepared in inserts.values():
+        prepared.is_idempotent = True
+    return inserts
 
 
 def log_columns(wanted: TableMapping, found: TableMapping) -> None:
@@ -118,7 +137,9 @@ def log_columns(wanted: TableMapping, found: TableMapping) -> None:
 
 def explain(error: BaseException) -> str:
     """Say in a sentence what `error` means and what to do about it, without what users or rows it was about."""
-    causes = list(error.errors.values()) if isinstance(error, NoHostAvailable) else []
+    if isinstance(error, TableNotReady):
+        return str(error)
+    causes = list(_causes(error))
     for cause in (*causes, error):
         for known, sentence in _SENTENCES:
             if isinstance(cause, known):
@@ -126,9 +147,20 @@ def explain(error: BaseException) -> str:
     return type(error).__name__
 
 
+def is_wrong(error: BaseException) -> bool:
+    """Whether a person must change something before Cassandra can be used: it answers, and refuses."""
+    return any(isinstance(each, _REFUSALS) for each in (*_causes(error), error))
+
+
+def _causes(error: BaseException) -> Collection[BaseException]:
+    # A plain list of addresses when no node was even tried.
+    return error.errors.values() if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict) else ()
+
+
+_REFUSALS = (TableNotReady, AuthenticationFailed, Unauthorized, InvalidRequest)
+
 # The first that fits; `{}` is the server's own words.
 _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
-    (TableNotReady, "{}"),
     (AuthenticationFailed, "Cassandra refuses the login: check username and password in [cassandra]"),
     (Unauthorized, "missing rights, see GRANT MODIFY ON TABLE: {}"),
     (InvalidRequest, "the table is not as it was at the start, see tables.cql: {}"),

@@ -8,28 +8,30 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 from threading import Thread
-from time import monotonic
+from time import monotonic, time
 from typing import Any, TypeVar
 
 import structlog
+from cassandra import InvalidRequest
 
+from lastlogin_consumer.burst import Burst
+from lastlogin_consumer.columns import lost_columns
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
+from lastlogin_consumer.metrics import ConsumerMetrics
+from lastlogin_consumer.outcome import outcome_of
 from lastlogin_consumer.table import OpenTable, explain, log_columns
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
-from lastlogin_service.exits import Exit
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.logs import Occasionally
 
 
 # Over all partitions. More gains nothing with single INSERTs (the client's CPU is the limit), and each one is a
 # row that is repeated when a node dies.
 MAX_IN_FLIGHT = 128
-# After so many failures in a row the rest of a burst is not tried: Cassandra is away, and each try costs CPU.
-_GIVE_UP_AFTER = 32
 # Work that nobody has acknowledged for so long: the driver may be stuck (its PYTHON-1044 and others), or hold
 # addresses that are no longer right. A new session is made beside the old one, then takes its place.
 SILENCE_S = 60.0
@@ -37,33 +39,6 @@ _LOG_INTERVAL_S = 30.0
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Burst:
-    """Rows that one call of `write` is trying to write."""
-
-    unsent: list[Login]
-    finished: asyncio.Future[None]
-    in_flight: int = 0
-    failed: list[Login] = field(default_factory=list)
-    failures_in_a_row: int = 0
-    error: BaseException | None = None
-
-    def settle(self, login: Login, error: BaseException | None) -> None:
-        """Note what became of one row in flight."""
-        self.in_flight -= 1
-        if error is None:
-            self.failures_in_a_row = 0
-        else:
-            self.error = error
-            self.failed.append(login)
-            self.failures_in_a_row += 1
-            if self.failures_in_a_row >= _GIVE_UP_AFTER:
-                self.failed += self.unsent
-                self.unsent.clear()
-        if not self.unsent and not self.in_flight and not self.finished.done():
-            self.finished.set_result(None)
 
 
 class Writer:
@@ -74,28 +49,44 @@ class Writer:
         wanted: TableMapping,
         open_table: Callable[[TableMapping], OpenTable],
         backoff: Callable[[], Backoff],
+        metrics: ConsumerMetrics,
         *,
         silence_s: float = SILENCE_S,
         clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = time,
     ) -> None:
         self._wanted = wanted
         self._open_table = open_table
         self._backoff = backoff
+        self._metrics = metrics
         self._silence_s = silence_s
         self._clock = clock
+        self._wall = wall
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._loop = asyncio.get_running_loop()
         self._table: OpenTable | None = None
         self._replacing: asyncio.Task[None] | None = None
-        self._bursts: deque[_Burst] = deque()
-        self._in_flight: dict[int, tuple[_Burst, Login]] = {}
+        self._preparing = asyncio.Lock()
+        self._bursts: deque[Burst] = deque()
+        # By token; with the time at which it was sent.
+        self._in_flight: dict[int, tuple[Burst, Login, float]] = {}
         self._tokens = count()
         # Filled by the driver's thread, emptied by the event loop.
-        self._answers: deque[tuple[int, BaseException | None]] = deque()
+        self._answers: deque[tuple[int, BaseException | None, float]] = deque()
         self._waking = False
         self._writing = 0
         self._acknowledged_at = 0.0
         self._failing = False
+        # Calls of `write` that have failed and try again.
+        self._trying_again = 0
+        self._why = "no node has answered yet"
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence while the table is not open, or cannot be written to."""
+        if self._table is None:
+            return f"Not connected to Cassandra: {self._why}"
+        return f"Cassandra cannot be written to: {self._why}" if self._trying_again else None
 
     @property
     def services(self) -> Collection[str]:
@@ -103,13 +94,15 @@ class Writer:
         return self._table.inserts if self._table is not None else ()
 
     async def connect(self) -> None:
-        """Open the table; keep trying while Cassandra is away or the table is not there. Raises `Exit`."""
+        """Open the table; keep trying while Cassandra is away. Raises `Exit`: 78 when the table cannot be written."""
         backoff = self._backoff()
         while self._table is None:
             try:
                 self._table = await _on_thread(lambda: self._open_table(self._wanted))
             except Exit:
                 raise
+            except TableNotReady as error:
+                raise Exit(CONFIG, str(error)) from None
             except Exception as error:  # noqa: BLE001 - the driver's errors have no common base
                 self._report(error)
                 await asyncio.sleep(backoff.next())
@@ -126,18 +119,26 @@ class Writer:
         if not self._writing:
             self._acknowledged_at = self._clock()
         self._writing += 1
+        failed = False
         try:
             backoff = self._backoff()
             left = list(logins)
             while left:
-                burst = _Burst(left, self._loop.create_future())
+                burst, table = Burst(left, self._loop.create_future()), self._table
                 await self._try(burst)
                 left = burst.failed
                 if burst.error is not None:
+                    self._trying_again += not failed
+                    failed = True
+                if isinstance(burst.error, InvalidRequest) and table is not None:
+                    await self._prepare_again(table)
+                elif burst.error is not None:
                     self._report(burst.error, rows=len(left))
+                if burst.error is not None:
                     await asyncio.sleep(backoff.next())
         finally:
             self._writing -= 1
+            self._trying_again -= failed
 
     async def close(self, deadline_s: float) -> None:
         """Disconnect; rows in flight are abandoned."""
@@ -148,7 +149,7 @@ class Writer:
                 async with asyncio.timeout(deadline_s):
                     await _on_thread(self._table.close)
 
-    async def _try(self, burst: _Burst) -> None:
+    async def _try(self, burst: Burst) -> None:
         self._bursts.append(burst)
         self._send()
         try:
@@ -171,7 +172,7 @@ class Writer:
                 continue
             login = burst.unsent.pop()
             token = next(self._tokens)
-            self._in_flight[token] = burst, login
+            self._in_flight[token] = burst, login, self._clock()
             burst.in_flight += 1
             try:
                 future = table.session.execute_async(table.statement(login))
@@ -188,7 +189,7 @@ class Writer:
         self._answer(token, error)
 
     def _answer(self, token: int, error: BaseException | None) -> None:
-        self._answers.append((token, error))
+        self._answers.append((token, error, self._clock()))
         if not self._waking:
             self._waking = True
             # The loop is closed when the process ends before the driver does.
@@ -199,19 +200,36 @@ class Writer:
         # First the flag, then the answers: one that comes in between wakes us once more, none is left behind.
         self._waking = False
         acknowledged = False
+        metrics, now = self._metrics, self._wall()
         while self._answers:
-            token, error = self._answers.popleft()
+            token, error, answered_at = self._answers.popleft()
             # A row of a session that was replaced has been given up already.
             if (sent := self._in_flight.pop(token, None)) is not None:
-                burst, login = sent
+                burst, login, sent_at = sent
                 burst.settle(login, error)
-                acknowledged |= error is None
+                metrics.cassandra_write[outcome_of(error)].observe(answered_at - sent_at)
+                if error is None:
+                    acknowledged = True
+                    metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
         if acknowledged:
             self._acknowledged_at = self._clock()
             if self._failing:
                 self._failing = False
                 _log.info("Cassandra acknowledges rows again", action="cassandra_back")
         self._send()
+
+    async def _prepare_again(self, table: OpenTable) -> None:
+        """A node has forgotten our statements, most likely because somebody has changed the table: look at it."""
+        async with self._preparing:
+            # Another partition's rows, or a new session, may have been quicker.
+            if self._table is table:
+                try:
+                    again = await _on_thread(table.prepared_again)
+                except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
+                    self._report(error)
+                    return
+                if self._table is table:
+                    self._table = again
 
     def _replace_session(self) -> None:
         if self._replacing is None or self._replacing.done():
@@ -227,7 +245,7 @@ class Writer:
             self._report(error)
             return
         old = self._table
-        if old is not None and (lost := _lost_columns(old.mapping, table.mapping)):
+        if old is not None and (lost := lost_columns(old.mapping, table.mapping)):
             self._report(TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql"))
             await _on_thread(table.close)
             return
@@ -239,24 +257,15 @@ class Writer:
 
     def _report(self, error: BaseException, **context: object) -> None:
         self._failing = True
-        why = explain(error)
+        self._why = explain(error)
         if (suppressed := self._occasionally.suppressed(type(error).__name__)) is not None:
             _log.warning(
                 "Cassandra cannot be written to; waiting and trying again",
                 action="cassandra_failing",
-                why=why,
+                why=self._why,
                 suppressed=suppressed,
                 **context,
             )
-
-
-def _lost_columns(before: TableMapping, after: TableMapping) -> list[str]:
-    """Columns that were written and are gone: to go on without them would be to lose logins silently."""
-
-    def columns(mapping: TableMapping) -> set[str]:
-        return {name for c in mapping.services.values() for name in (c.time, c.address) if name is not None}
-
-    return sorted(columns(before) - columns(after))
 
 
 def _on_thread(work: Callable[[], _T]) -> Awaitable[_T]:

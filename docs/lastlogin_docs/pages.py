@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lastlogin_docs import configuration
+from lastlogin_docs import configuration, metrics
 
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -11,4 +11,5 @@ DOCS = Path(__file__).resolve().parents[1]
 # By the file's name below `docs/`: what gives its text.
 PAGES: Mapping[str, Callable[[], str]] = {
     "configuration.md": configuration.page,
+    "metrics.md": metrics.page,
 }

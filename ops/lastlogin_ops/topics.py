@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from lastlogin_ops.kafka import admin_client, check
 from lastlogin_ops.plan import Action, Existing, Line, plan
 from lastlogin_schemas.topics import TopicSpec
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings
+from lastlogin_service.kafka_admin import admin_client, check
+from lastlogin_service.topics import topic_configs
 
 
 # A change is told to all brokers within a second; some seconds for a busy controller.
@@ -90,8 +91,7 @@ async def _existing(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[s
 
 async def _configs(client: AIOKafkaAdminClient, name: str) -> dict[str, tuple[str, bool]]:
     """Settings of a topic, each with whether it is set on the topic itself."""
-    (response,) = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    ((code, message, _, _, entries),) = response.resources
+    code, message, entries = await topic_configs(client, name)
     check(code, f"see the settings of the topic {name}", message)
     return {key: (value or "", source == _SET_ON_THE_TOPIC) for key, value, _, source, *_ in entries}
 

@@ -117,7 +117,7 @@ class Conversation(asyncio.Protocol):
             # The next check would come too late.
             too_old = now - limits.commit_s + limits.sweep_s
             if next(iter(self._unanswered.values()))[0] <= too_old:
-                self._give_up(too_old)
+                self._give_up(too_old, now)
         if self._blocked_since is not None:
             if now - self._blocked_since >= limits.unread_s:
                 self._leave("not_reading", "A client does not read its replies; closing it")
@@ -157,17 +157,21 @@ class Conversation(asyncio.Protocol):
         shared.spool.append(message, partial(self._on_outcome, write))
 
     def _on_outcome(self, write: CommittedWrite, outcome: Outcome) -> None:
-        if self._unanswered.pop(write.place, None) is None:
+        waited = self._unanswered.pop(write.place, None)
+        if waited is None:
             return
-        self._shared.stats.outcomes[outcome] += 1
+        shared = self._shared
+        shared.stats.outcomes[outcome] += 1
         self._dict.reply(write, outcome)
         self._settle()
+        shared.stats.reply_seconds[outcome].observe(shared.monotonic() - waited[0])
 
-    def _give_up(self, too_old: float) -> None:
+    def _give_up(self, too_old: float, now: float) -> None:
         for place, (since, write) in tuple(self._unanswered.items()):
             if since <= too_old:
                 del self._unanswered[place]
                 self._shared.stats.late += 1
+                self._shared.stats.reply_seconds[Outcome.UNCONFIRMED].observe(now - since)
                 self._dict.reply(write, Outcome.UNCONFIRMED)
         self._shared.warn(
             "spool_late", "commit_s", f"The spool did not answer a commit within {self._shared.limits.commit_s:g} s"

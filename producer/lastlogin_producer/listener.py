@@ -19,6 +19,10 @@ BACKLOG = 65_535
 # A server that is alive has the kernel accept for it at once; it only fails to when its backlog is full.
 _PROBE_TIMEOUT_S = 1.0
 
+# /proc/net/unix: columns of a socket that has a path, and the flags of one that listens (__SO_ACCEPTCON).
+_WITH_PATH = 8
+_ACCEPTING = "00010000"
+
 
 @dataclass(frozen=True, slots=True)
 class SocketFile:
@@ -66,15 +70,26 @@ class Listener:
             listening.close()
             if error.errno == errno.EADDRINUSE:
                 raise Exit(TEMPFAIL, f"{path}: another server has just begun to listen there") from None
-            raise Exit(
-                CONFIG,
-                f"{path}: cannot listen there: {error.strerror or error}; its directory must exist, and this user "
-                "must be allowed to make a socket there and to give it to the configured owner and group",
-            ) from None
+            raise _unusable(path, error.strerror or str(error)) from None
         except Exit:
             listening.close()
             raise
         return listening
+
+    def check(self) -> bool:
+        """Say whether a server listens there now, without connecting to it.
+
+        Raises Exit(78) when the path cannot be used.
+        """
+        path = self._file.path
+        self._ids()
+        if path.exists() and not path.is_socket():
+            raise _no_socket(path)
+        if not path.parent.is_dir():
+            raise _unusable(path, os.strerror(errno.ENOENT))
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise _unusable(path, os.strerror(errno.EACCES))
+        return path.is_socket() and _is_listened_to(path)
 
     def remove(self) -> None:
         """Remove the file if it is still the one that `open` made; while the socket is open none has its inode."""
@@ -104,7 +119,7 @@ class Listener:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(mode):
-            raise Exit(CONFIG, f"{path}: is not a socket; remove it, or configure another path")
+            raise _no_socket(path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(_PROBE_TIMEOUT_S)
             try:
@@ -116,7 +131,32 @@ class Listener:
                 return
             except (TimeoutError, BlockingIOError):
                 pass
-        raise Exit(TEMPFAIL, f"{path}: another server listens there; stop it, or configure another path")
+        raise taken(path)
+
+
+def taken(path: Path) -> Exit:
+    """Say that another server has the path."""
+    return Exit(TEMPFAIL, f"{path}: another server listens there; stop it, or configure another path")
+
+
+def _no_socket(path: Path) -> Exit:
+    return Exit(CONFIG, f"{path}: is not a socket; remove it, or configure another path")
+
+
+def _unusable(path: Path, why: str) -> Exit:
+    return Exit(
+        CONFIG,
+        f"{path}: cannot listen there: {why}; its directory must exist, and this user "
+        "must be allowed to make a socket there and to give it to the configured owner and group",
+    )
+
+
+def _is_listened_to(path: Path) -> bool:
+    """Look in the kernel's list (proc_net(5)): to connect would be to make the server take on a client."""
+    lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+    # Num RefCount Protocol Flags Type St Inode Path
+    sockets = [line.split(maxsplit=7) for line in lines]
+    return any(len(found) == _WITH_PATH and found[3] == _ACCEPTING and found[7] == str(path) for found in sockets)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.session import Session
 from lastlogin_producer.settings import PublisherSettings
@@ -33,11 +34,12 @@ _log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """Publishes what the spool holds; `run` is a task for the life of the service."""
+    """Publishes what the spool holds; `run` is a task for the life of the service. `stats` is live, not a copy."""
 
     def __init__(
         self, spool: Spool, kafka: KafkaSettings, topics: TopicSettings, settings: PublisherSettings, rng: Random
     ) -> None:
+        self.stats = PublishStats()
         self._spool = spool
         self._kafka = kafka
         self._topics = topics
@@ -63,9 +65,11 @@ class Publisher:
                         request_timeout_s=self._kafka.request_timeout_ms / 1000,
                         occasionally=self._occasionally,
                         acknowledged=self._acknowledged,
+                        stats=self.stats,
                     ).run()
             except* Exception as group:  # noqa: BLE001 - logins must be taken on whatever happens here
                 self._lost(_first(group))
+            self.stats.in_flight = 0
             await asyncio.sleep(self._backoff.next())
 
     async def drain(self) -> None:

@@ -65,6 +65,11 @@ class DictServer:
         return self._shared.stats
 
     @property
+    def listening(self) -> bool:
+        """Whether clients can connect."""
+        return self._server is not None
+
+    @property
     def connections(self) -> int:
         """Connections that are open."""
         return len(self._shared.conversations)

@@ -7,6 +7,7 @@ partition takes a batch again, reading goes back to that row.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
@@ -25,6 +26,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from lastlogin_producer.lane import Lane
 from lastlogin_producer.partitioner import partition_of
+from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool import Kind, Row, Spool
 from lastlogin_service.kafka import TopicSettings
@@ -66,6 +68,7 @@ class Session:
         request_timeout_s: float,
         occasionally: Occasionally,
         acknowledged: Callable[[], None],
+        stats: PublishStats,
     ) -> None:
         self._producer = producer
         self._cluster = producer.client.cluster
@@ -77,6 +80,7 @@ class Session:
         self._give_up_s = 3 * request_timeout_s
         self._occasionally = occasionally
         self._tell_acknowledged = acknowledged
+        self._stats = stats
         self._lanes: dict[tuple[str, int | None], Lane] = {}
         self._partitions: dict[str, int] = {}
         self._some_topic = asyncio.Event()
@@ -122,6 +126,7 @@ class Session:
                 lane.active = True
                 group.create_task(self._serve(lane))
         self._cursor = rows[-1].sequence if rows else last
+        self._stats.in_flight = len(self._in_flight)
 
     def _count_partitions(self) -> None:
         """Look once for all rows of a read how many partitions there are; the number may grow."""
@@ -172,11 +177,18 @@ class Session:
             # Not left to aiokafka: without a leader it asks for metadata as fast as the network answers.
             self._producer.client.force_metadata_update()
             raise LeaderNotAvailableError
-        async with asyncio.timeout(self._give_up_s):
-            await (await self._producer.send_batch(batch, lane.topic, partition=lane.partition))
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(self._give_up_s):
+                await (await self._producer.send_batch(batch, lane.topic, partition=lane.partition))
+        except Exception:
+            self._stats.seconds["failed"].observe(time.monotonic() - begun)
+            raise
+        self._stats.seconds["acknowledged"].observe(time.monotonic() - begun)
 
     def _acknowledge(self, lane: Lane, rows: Sequence[Row]) -> None:
         self._spool.delivered([row.sequence for row in rows])
+        self._stats.published[lane.topic] += len(rows)
         lane.backoff.reset()
         self._tell_acknowledged()
 
@@ -190,6 +202,7 @@ class Session:
 
     def _forget(self, rows: Sequence[Row]) -> None:
         self._in_flight.difference_update(row.sequence for row in rows)
+        self._stats.in_flight = len(self._in_flight)
         self._bytes -= sum(len(row.body) for row in rows)
         # There may be room again.
         self._spool.arrived.set()

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_producer.events import EventRules, KeyPattern
+from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section, matching
@@ -107,6 +108,12 @@ class ShutdownSettings(Section):
     deadline_s: float = Field(default=10.0, ge=0, le=600)
 
 
+class MetricsSettings(EndpointSettings):
+    """`[metrics]`: where metrics and health are served."""
+
+    port: int = Field(default=9_468, ge=0, le=65_535)
+
+
 class ProducerSettings(ServiceSettings):
     """Settings of `lastlogin-producer`."""
 
@@ -122,6 +129,7 @@ class ProducerSettings(ServiceSettings):
     topics: TopicSettings = TopicSettings()
     publisher: PublisherSettings = PublisherSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def _exists(look_up: Callable[[str], object], name: str) -> bool:

@@ -1,10 +1,11 @@
 """The command line of a service."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ import uvloop
 from lastlogin_service import logs
 from lastlogin_service.exits import SOFTWARE, Exit
 from lastlogin_service.logs import ServiceSettings
+from lastlogin_service.preflight import DEADLINE_S, Finding, verdict
 from lastlogin_service.settings import load, render, warnings
 
 
@@ -29,6 +31,8 @@ Configuration:
   The environment goes before the file: {prefix}<SECTION>__<KEY>,
   for example {prefix}LOG__LEVEL=debug; lists are comma separated.
   --check-config tells every problem at once, --print-config what is in force.
+  --check-config also looks whether the service could start here now. It waits
+  {deadline:g} s for each server; one that cannot be reached is only a warning.
 
 \b
 Signals:
@@ -61,16 +65,24 @@ def exit_codes(name: str, defect: Callable[[Exception], object]) -> Iterator[Non
 
 
 def service_command(
-    name: str, settings_cls: type[S], run: Callable[[S], Coroutine[Any, Any, None]], *, summary: str
+    name: str,
+    settings_cls: type[S],
+    run: Callable[[S], Coroutine[Any, Any, None]],
+    *,
+    summary: str,
+    check: Callable[[S], Coroutine[Any, Any, Sequence[Finding]]] | None = None,
 ) -> click.Command:
     """Build the command `name` that loads `settings_cls`, configures logs and runs `run(settings)` on uvloop.
 
     `summary` begins --help. `run` ends by returning, or by raising `Exit`; anything else it raises is a defect.
+    `check(settings)` finds what is wrong around the service, for --check-config.
     """
     default = Path("/etc/lastlogin") / f"{name.removeprefix('lastlogin-')}.toml"
     prefix = settings_cls.model_config.get("env_prefix", "")
 
-    @click.command(name, help=summary, epilog=_EPILOG.format(example=default.name, prefix=prefix))
+    epilog = _EPILOG.format(example=default.name, prefix=prefix, deadline=DEADLINE_S)
+
+    @click.command(name, help=summary, epilog=epilog)
     @click.option(
         "--config",
         "file",
@@ -78,7 +90,11 @@ def service_command(
         type=click.Path(path_type=Path),
         help=f"Read this file.  [default: {default} when it exists]",
     )
-    @click.option("--check-config", is_flag=True, help="Say whether the configuration is good, and end.")
+    @click.option(
+        "--check-config",
+        is_flag=True,
+        help="Say whether the configuration is good and the service could start, and end.",
+    )
     @click.option("--print-config", is_flag=True, help="Print every effective setting as TOML, and end.")
     @click.version_option(version("lastlogin"), prog_name=name, message="%(prog)s %(version)s")
     def command(file: Path | None, *, check_config: bool, print_config: bool) -> None:
@@ -89,8 +105,16 @@ def service_command(
             if print_config:
                 click.echo(render(settings), nl=False)
             elif check_config:
-                for warning in warnings(settings, file):
-                    click.echo(f"{name}: warning: {warning}", err=True)
+                # What the libraries log reaches people as the sentence that a failure ends with.
+                logging.getLogger().addHandler(logging.NullHandler())
+                found = [Finding(warning) for warning in warnings(settings, file)]
+                if check is not None:
+                    found += asyncio.run(check(settings))
+                for each in found:
+                    if each.code is None:
+                        click.echo(f"{name}: warning: {each.sentence}", err=True)
+                if (end := verdict(found)) is not None:
+                    raise end
                 click.echo(f"{file or 'environment'}: ok")
             else:
                 logs.configure(settings.log)

@@ -10,6 +10,7 @@ Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"fai
 import asyncio
 import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import TypeAlias
@@ -76,14 +77,19 @@ class Endpoint:
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, max_line_size=_MAX_LINE_BYTES, max_field_size=_MAX_LINE_BYTES
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_STOP_S,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
         )
 
     async def start(self) -> None:
         """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
         address, port = self._settings.address, self._settings.port
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port, shutdown_timeout=_STOP_S, backlog=_BACKLOG)
+        site = web.TCPSite(self._runner, address, port, backlog=_BACKLOG)
         try:
             await site.start()
         except OSError as error:
@@ -114,7 +120,8 @@ def bind_failure(address: str, port: int, error: OSError) -> Exit:
     where = f"metrics.address {address}, metrics.port {port}"
     if error.errno == errno.EADDRINUSE:
         return Exit(TEMPFAIL, f"{where}: another program listens there; stop it, or choose another port")
-    why = error.strerror or str(error)
+    # asyncio wraps the system's own words in a sentence; for a name that does not resolve there are no others.
+    why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
     return Exit(CONFIG, f"{where}: cannot listen there: {why}; the address must be one of this machine")
 
 

@@ -2,11 +2,10 @@
 
 import re
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import AfterValidator, Field, SecretStr
 
 from lastlogin_schemas import topics
@@ -110,17 +109,6 @@ def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = settings.sasl_password.get_secret_value()
     return options
-
-
-async def missing_topics(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
-    """Those of `names` that do not exist, or that we may not see. Raises aiokafka's KafkaError."""
-    admin = AIOKafkaAdminClient(**client_options(settings, "lastlogin-check"))
-    try:
-        await admin.start()
-        existing = set(await admin.list_topics())
-    finally:
-        await admin.close()
-    return [name for name in names if name not in existing]
 
 
 def _context(settings: KafkaSettings) -> ssl.SSLContext:

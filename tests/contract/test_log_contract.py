@@ -244,6 +244,15 @@ async def test_the_next_member_begins_at_the_committed_offset(log: Log) -> None:
     assert [b"3", b"4"] == await _fetch(partition, 3, 2)
 
 
+async def test_the_end_is_known_without_fetching(log: Log) -> None:
+    """It is the offset that the next record will get, 0 when there was never one."""
+    partition = await log.open()
+    assert 0 == await partition.end()
+
+    log.publish(b"0", b"1")
+    assert 2 == await partition.end()
+
+
 async def test_deleted_records_are_told(log: Log) -> None:
     """An offset that is gone raises, with the earliest one that can be read; from there it goes on."""
     log.publish(*(b"%d" % n for n in range(5)))

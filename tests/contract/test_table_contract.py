@@ -7,8 +7,10 @@ from typing import Protocol
 from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from lastlogin_consumer.decode import Login
+from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.pipeline import Table
 from lastlogin_consumer.table import open_table
 from lastlogin_consumer.writer import Writer
@@ -68,7 +70,7 @@ async def cells(request: pytest.FixtureRequest) -> AsyncIterator[Cells]:
     layout = request.getfixturevalue("stack")
     settings = CassandraSettings(contact_points=[layout.cassandra_address], port=layout.cassandra_port)
     backoff = partial(Backoff, 0.01, 0.1, Random(0))  # noqa: S311 - jitter
-    writer = Writer(TableMapping(), partial(open_table, settings), backoff)
+    writer = Writer(TableMapping(), partial(open_table, settings), backoff, ConsumerMetrics(CollectorRegistry()))
     await writer.connect()
     with StatsTable(layout) as reader:
         yield CassandraCells(writer, reader)

@@ -245,23 +245,6 @@ def test_dead_letters_away_hold_their_partition(
     assert [b"not an event"] == [letter.value for letter in topics.letters()]
 
 
-def test_a_missing_table_is_waited_for(stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path) -> None:
-    """The consumer says how to make the table, and starts when it is there."""
-    name = f"late_{uuid4().hex[:12]}"
-    events = _events(1)
-    topics.publish(*events)
-    with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__TABLE=name) as consumer:
-        [said] = consumer.wait_for("cassandra_failing")
-        rows.session.execute(f"CREATE TABLE statsdb.{name} (user text PRIMARY KEY, last_login_imap timestamp)")
-        consumer.wait_for("assigned")
-        wait_until(lambda: topics.lag(consumer.group) == 0)
-        found = rows.session.execute(f"SELECT user FROM statsdb.{name}").all()
-    rows.session.execute(f"DROP TABLE statsdb.{name}")
-
-    assert "cqlsh -f tables.cql" in said["why"]
-    assert [events[0].user] == [row.user for row in found]
-
-
 def test_a_stopped_consumer_that_wakes_up_changes_nothing(
     stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The installed command `lastlogin`, run against a stack."""
+"""The installed commands, run until they end."""
 
 import os
 import subprocess
@@ -30,4 +30,14 @@ def lastlogin(layout: Layout, *arguments: str, **variables: str) -> Ended:
     environ["TZ"] = "Europe/Berlin"
     script = Path(sys.executable).with_name("lastlogin")
     done = subprocess.run([script, *arguments], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def service(script: str, *arguments: str, **variables: str) -> Ended:
+    """Run `lastlogin-producer` or `lastlogin-consumer` with these settings alone, such as KAFKA__BOOTSTRAP_SERVERS."""
+    prefix = script.replace("-", "_").upper() + "_"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LASTLOGIN_")}
+    environ |= {prefix + name: value for name, value in variables.items()}
+    command = [Path(sys.executable).with_name(script), *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     return Ended(done.returncode, done.stdout, done.stderr)

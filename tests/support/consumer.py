@@ -10,7 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
 from uuid import uuid4
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from lastlogin_stack.layout import Layout
 from tests.support.topics import Topics
@@ -44,11 +48,13 @@ class ConsumerProcess:
                 "TOPICS__DEAD_LETTERS": topics.dead_letters,
                 "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
                 "CASSANDRA__PORT": str(layout.cassandra_port),
+                "METRICS__PORT": "0",
                 "LOG__FORMAT": "json",
                 **settings,
             }.items()
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -68,6 +74,7 @@ class ConsumerProcess:
     def start(self) -> None:
         """Start it, once more after it has ended."""
         script = str(Path(sys.executable).with_name("lastlogin-consumer"))
+        self._starts += 1
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([script], env=self._environ, stdout=log, stderr=log)
 
@@ -104,6 +111,40 @@ class ConsumerProcess:
         except TimeoutError:
             raise TimeoutError(f"no {action!r} in:\n{self.output()[-4000:]}") from None
         return self.said(action)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of its endpoint. Raises OSError when nobody answers."""
+        port = self.wait_for("metrics_listening", self._starts)[-1]["port"]
+        try:
+            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def reasons(self) -> list[str]:
+        """Why it is not ready; nothing when it is."""
+        return list(json.loads(self.get("/readyz")[1]).get("reasons", ()))
+
+    def scrape(self) -> dict[str, float]:
+        """Its own samples as they are scraped, by name without the prefix and labels: `lag_records{partition=0}`.
+
+        The label `topic` is left out: a test has one.
+        """
+        samples = {}
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for sample in family.samples:
+                labels = ",".join(f"{name}={value}" for name, value in sample.labels.items() if name != "topic")
+                name = sample.name.removeprefix("lastlogin_consumer_")
+                samples[f"{name}{{{labels}}}" if labels else name] = sample.value
+        return samples
+
+    def lag(self) -> tuple[float, float]:
+        """Records over all its partitions, and the highest seconds; -1 while it has no series."""
+        samples = self.scrape().items()
+        records = [value for name, value in samples if name.startswith("lag_records")]
+        seconds = [value for name, value in samples if name.startswith("lag_seconds")]
+        return sum(records) if records else -1, max(seconds, default=-1)
 
     def partitions(self) -> list[int]:
         """Partitions that it has been given last."""

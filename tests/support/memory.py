@@ -76,6 +76,10 @@ class MemoryPartition:
             self._clock.now += wait_s
         return found
 
+    async def end(self) -> int:
+        """The offset that the next record gets."""
+        return len(self.records)
+
     def done(self, watermark: int) -> None:
         """Everything before `watermark` may be committed."""
         self.watermark = watermark

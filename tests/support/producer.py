@@ -31,6 +31,7 @@ class ProducerProcess:
             # Nobody listens on the discard port.
             "KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9",
             "LOG__FORMAT": "json",
+            "METRICS__PORT": "0",
             **settings,
         }
         self._environ = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIX)}

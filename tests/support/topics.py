@@ -44,10 +44,10 @@ class Topics:
         self.create(self.events, partitions)
         self.create(self.dead_letters, 1)
 
-    def create(self, name: str, partitions: int) -> None:
-        """Make a topic as `lastlogin topics apply` would."""
+    def create(self, name: str, partitions: int, **configs: str) -> None:
+        """Make a topic as `lastlogin topics apply` would, but for `configs`."""
         spec = topic_spec(name, partitions=partitions, replication_factor=1, min_insync_replicas=1)
-        new = NewTopic(name, partitions, 1, config=spec.configs)
+        new = NewTopic(name, partitions, 1, config=spec.configs | configs)
         self._admin.create_topics([new])[name].result(_DEADLINE_S)
 
     def delete(self, *names: str) -> None:

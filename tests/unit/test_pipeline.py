@@ -1,6 +1,7 @@
 """One pipeline per partition: what it writes, what it sets aside, and which offset may be committed when."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from random import Random
@@ -9,11 +10,13 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_consumer.decode import Decoder, Login
-from lastlogin_consumer.pipeline import Stages, Totals
+from lastlogin_consumer.metrics import ConsumerMetrics, Totals
+from lastlogin_consumer.pipeline import Stages
 from lastlogin_schemas.address import column_bytes
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_service.backoff import Backoff
@@ -28,7 +31,8 @@ class Bench:
         self.clock = VirtualClock()
         self.table = MemoryTable()
         self.dead_letters = MemoryDeadLetters()
-        self.totals = Totals()
+        self.metrics = ConsumerMetrics(CollectorRegistry())
+        self.totals = self.metrics.totals
         self.partitions: list[MemoryPartition] = []
         self._limits = limits or WindowLimits(linger_s=0.2, max_records=1000, max_bytes=1_000_000)
         self.assignment = self.new_assignment()
@@ -38,7 +42,7 @@ class Bench:
         backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
         decoder = Decoder({}, future_limit_s=300)
         return Assignment(
-            Stages(decoder, self.table, self.dead_letters, self._limits, backoff, self.totals, self.clock), 10
+            Stages(decoder, self.table, self.dead_letters, self._limits, backoff, self.metrics, self.clock), 10
         )
 
     def partition(self, *records: LoginEvent | bytes | None) -> MemoryPartition:
@@ -98,7 +102,7 @@ async def test_poison_is_set_aside_and_passed(bench: Bench) -> None:
         (poison.reason, poison.record.value, poison.record.offset) for poison in bench.dead_letters.letters
     ]
     assert "imap" in bench.table.row("a")
-    assert Totals(fetched=3, written=1, set_aside=2) == bench.totals
+    assert Totals(fetched=3, written=1, set_aside=Counter({"unknown_framing": 1, "null_value": 1})) == bench.totals
 
 
 async def test_dead_letters_that_cannot_be_sent_hold_their_partition_only(bench: Bench) -> None:

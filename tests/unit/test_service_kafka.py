@@ -8,8 +8,9 @@ from aiokafka.errors import KafkaConnectionError
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_service.exits import Exit
-from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options, missing_topics
+from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options
 from lastlogin_service.settings import Settings, load
+from lastlogin_service.topics import look_at_topics
 from tests.support.certificates import Certificate, make_certificate
 
 
@@ -180,4 +181,4 @@ def test_topic_names_that_are_directories(name: str) -> None:
 async def test_kafka_away(unused_tcp_port: int) -> None:
     """A Kafka that is away is aiokafka's error, with nothing left open."""
     with pytest.raises(KafkaConnectionError):
-        await missing_topics(kafka(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}"), ["x"])
+        await look_at_topics(kafka(bootstrap_servers=f"127.0.0.1:{unused_tcp_port}"), {"events": "x"})

@@ -12,7 +12,7 @@ from lastlogin_stack.jars import KAFKA_JARS, class_path, pom
 from lastlogin_stack.kafka import render_properties
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.server import Jvm
-from lastlogin_stack.services import ConsumerService, ProducerService, Tables, has_partitions, render_toml
+from lastlogin_stack.services import ConsumerService, ProducerService, Tables, render_toml
 
 
 LAYOUT = Layout(Path("/stack"), 18000)
@@ -148,6 +148,7 @@ def test_services_know_their_stack(tmp_path: Path) -> None:
     assert str(layout.dict_socket) == ProducerService(layout).settings()["socket"]["path"]
     assert ["127.0.0.1:18092"] == ConsumerService(layout).settings()["kafka"]["bootstrap_servers"]
     assert 18042 == ConsumerService(layout).settings()["cassandra"]["port"]
+    assert (18069,) == ConsumerService(layout).ports == (ConsumerService(layout).settings()["metrics"]["port"],)
 
 
 def test_service_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,17 +161,3 @@ def test_service_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "LASTLOGIN_CONSUMER_GROUP" not in environ
     assert "1" == environ["LASTLOGIN_CONSUMER_LINGER_S"]
     assert "kept" == environ["OTHER"]
-
-
-def test_consumer_is_ready_with_partitions() -> None:
-    """The consumer is ready while the last word in its log is that it has partitions."""
-    assigned = '{"action": "assigned", "partitions": [0, 1]}\n'
-    none_left = '{"action": "assigned", "partitions": []}\n'
-    revoked = '{"action": "revoked", "partitions": [0, 1]}\n'
-    other = '{"event": "partitions were \\"assigned\\""}\n'
-
-    assert has_partitions([assigned, other])
-    assert has_partitions([assigned, revoked, assigned])
-    assert not has_partitions([other])
-    assert not has_partitions([assigned, revoked])
-    assert not has_partitions([none_left])

@@ -19,6 +19,8 @@ def _ports(layout: Layout) -> set[int]:
         layout.imap_port,
         layout.pop3_port,
         layout.lmtp_port,
+        layout.producer_metrics_port,
+        layout.consumer_metrics_port,
     }
 
 
@@ -26,7 +28,7 @@ def test_ports_of_two_stacks() -> None:
     """Stacks whose base ports are 100 apart share no port, and within one all ports differ."""
     one, other = _ports(Layout(Path("/a"), 19000)), _ports(Layout(Path("/b"), 19100))
 
-    assert 8 == len(one)
+    assert 10 == len(one)
     assert set() == one & other
 
 

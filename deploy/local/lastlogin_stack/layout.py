@@ -38,8 +38,8 @@ _OWN_NAMES = ("kafka", "cassandra", "dovecot", "services", "logs", "pids", "dict
 class Layout:
     """One stack's directory (absolute) and base port; everything else follows from these two.
 
-    Ports are `base_port` + 10 (POP3), 24 (LMTP), 42 (CQL), 43 (IMAP), 70 (Cassandra's storage), 92 (Kafka),
-    93 (Kafka's controller), 99 (Cassandra's JMX).
+    Ports are `base_port` + 10 (POP3), 24 (LMTP), 42 (CQL), 43 (IMAP), 68 (the producer's metrics),
+    69 (the consumer's metrics), 70 (Cassandra's storage), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
     """
 
     directory: Path
@@ -94,6 +94,16 @@ class Layout:
     def lmtp_port(self) -> int:
         """Dovecot's LMTP port."""
         return self.base_port + 24
+
+    @property
+    def producer_metrics_port(self) -> int:
+        """The port of the producer's metrics and health."""
+        return self.base_port + 68
+
+    @property
+    def consumer_metrics_port(self) -> int:
+        """The port of the consumer's metrics and health."""
+        return self.base_port + 69
 
     @property
     def dict_socket(self) -> Path:

@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
+from urllib.request import urlopen
 
 from lastlogin_stack.errors import StackError
-from lastlogin_stack.layout import Layout
+from lastlogin_stack.layout import LOOPBACK, Layout
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.server import PROBE_TIMEOUT_S, Server
 
@@ -85,6 +86,11 @@ class ProducerService(Service):
     variable_prefix = "LASTLOGIN_PRODUCER_"
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """Metrics and health."""
+        return (self.layout.producer_metrics_port,)
+
+    @property
     def endpoint(self) -> str:
         """Where Dovecot finds it."""
         return str(self.layout.dict_socket)
@@ -95,6 +101,7 @@ class ProducerService(Service):
             "socket": {"path": str(self.layout.dict_socket), "mode": "0666"},
             "spool": {"directory": str(self.directory / "spool")},
             "kafka": kafka_table(self.layout),
+            "metrics": {"port": self.layout.producer_metrics_port},
             "log": {"format": "json"},
         }
 
@@ -115,6 +122,11 @@ class ConsumerService(Service):
     start_deadline_s = 90.0
 
     @property
+    def ports(self) -> tuple[int, ...]:
+        """Metrics and health."""
+        return (self.layout.consumer_metrics_port,)
+
+    @property
     def endpoint(self) -> str:
         """From where to where."""
         return f"{self.layout.kafka_bootstrap} to {self.layout.cassandra_address}:{self.layout.cassandra_port}"
@@ -124,25 +136,20 @@ class ConsumerService(Service):
         return {
             "kafka": kafka_table(self.layout),
             "cassandra": cassandra_table(self.layout),
+            "metrics": {"port": self.layout.consumer_metrics_port},
             "log": {"format": "json"},
         }
 
     def probe(self) -> None:
-        """Look whether it has partitions. Raises LookupError when it has none."""
-        with self.process.log_file.open(encoding="utf-8", errors="replace") as lines:
-            if not has_partitions(lines):
-                raise LookupError
+        """Ask whether it is ready and has partitions. Raises OSError when it is not, LookupError without."""
+        self._get("/readyz")
+        if "\nlastlogin_consumer_assigned_partitions 0.0\n" in self._get("/metrics"):
+            raise LookupError
 
-
-def has_partitions(lines: Iterable[str]) -> bool:
-    """Tell from the consumer's log lines whether the last word about its partitions was that it has some."""
-    has = False
-    for line in lines:
-        if '"assigned"' in line or '"revoked"' in line:
-            said = json.loads(line)
-            if said.get("action") in {"assigned", "revoked"}:
-                has = said["action"] == "assigned" and bool(said["partitions"])
-    return has
+    def _get(self, path: str) -> str:
+        url = f"http://{LOOPBACK}:{self.layout.consumer_metrics_port}{path}"
+        with urlopen(url, timeout=PROBE_TIMEOUT_S) as answer:
+            return str(answer.read(), "utf-8")
 
 
 def lastlogin_command(layout: Layout) -> list[str]:

@@ -18,7 +18,31 @@ def prepare_directory(directory: Path) -> None:
         _make(directory)
         status = directory.stat()
     except OSError as error:
-        raise Exit(TEMPFAIL, f"{directory}: cannot make the spool's directory: {error.strerror}") from None
+        raise _unmakeable(directory, error.strerror or str(error)) from None
+    _require_safe(directory, status)
+
+
+def check_directory(directory: Path) -> None:
+    """Say whether `prepare_directory` would succeed, without making anything. Raises as it does."""
+    try:
+        status = directory.stat()
+    except FileNotFoundError:
+        above = next(parent for parent in directory.parents if parent.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise _unmakeable(directory, f"this user may not make directories in {above}") from None
+    except OSError as error:
+        raise _unmakeable(directory, error.strerror or str(error)) from None
+    else:
+        _require_safe(directory, status)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise Exit(TEMPFAIL, f"{directory}: this user may not write to the spool's directory")
+
+
+def _unmakeable(directory: Path, why: str) -> Exit:
+    return Exit(TEMPFAIL, f"{directory}: cannot make the spool's directory: {why}")
+
+
+def _require_safe(directory: Path, status: os.stat_result) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise Exit(CONFIG, f"{directory}: spool.directory must name a directory")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -63,6 +87,17 @@ def move_aside(path: Path, why: str, now_us: int) -> Path:
             part.rename(aside.with_name(aside.name + suffix))
     sync_directory(path.parent)
     return aside
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a `SpoolLock` on `path`; asked without taking it."""
+    try:
+        inode = path.stat().st_ino
+    except OSError:
+        return False
+    # proc_locks(5): number, kind, ADVISORY, WRITE, pid, major:minor:inode, start, end
+    locks = (line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines())
+    return any(lock[1] == "FLOCK" and lock[5].endswith(f":{inode}") for lock in locks)
 
 
 class SpoolLock:

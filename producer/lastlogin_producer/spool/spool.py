@@ -71,10 +71,14 @@ class Spool:
         self.arrived = asyncio.Event()
         self.failed: asyncio.Future[Exit] = self._loop.create_future()
         self.damaged_rows = 0
+        self._settings = settings
         self._rows, self._bytes, self._last_sequence = self._file.rows, self._file.bytes, self._file.last_sequence
         # Rows that are to leave the file, for the reader still sees them.
         self._leaving: set[int] = set()
         self._queued = self._queued_bytes = 0
+        self._refused = False
+        # When the disk was last known to work: at its last answer, or when it began to be asked.
+        self._answered_at = 0.0
         self._closed = False
         self._occasionally = Occasionally(_REPEAT_LOG_S)
         self._reading = ThreadPoolExecutor(1, "spool-reader")
@@ -120,6 +124,18 @@ class Spool:
         """Messages that Kafka took and that are still in the file. It grows while the disk refuses to write."""
         return len(self._leaving)
 
+    @property
+    def full(self) -> bool:
+        """Whether the next message is refused, as far as is known: by the bounds, or as those before it were."""
+        limits = self._settings
+        reached = self._rows >= limits.max_rows or self._bytes >= limits.max_bytes or self._queued >= MAX_QUEUED
+        return reached or self._refused
+
+    @property
+    def disk_silent_s(self) -> float:
+        """Seconds for which messages have waited for the disk without any answer."""
+        return self._loop.time() - self._answered_at if self._queued else 0.0
+
     def append(self, message: LoginEvent | RawWrite, done: Done) -> None:
         """Store `message`, then call `done(outcome)` in the event loop: once, in order of append. Never blocks.
 
@@ -134,6 +150,8 @@ class Spool:
                     f"Refusing logins: {self._queued} wait for the disk, which does not answer", action="queue_full"
                 )
             return
+        if not self._queued:
+            self._answered_at = self._loop.time()
         self._queued += 1
         self._queued_bytes += size
         self._queue.put((message, done))
@@ -202,6 +220,9 @@ class Spool:
         self._queued_bytes -= sum(_text_bytes(message) for message, _ in report.entries)
         self._rows, self._bytes, self._last_sequence = report.rows, report.bytes, report.last_sequence
         self._leaving -= report.gone
+        self._answered_at = self._loop.time()
+        if report.entries:
+            self._refused = report.outcomes[-1] is Outcome.FULL
         self.arrived.set()
         for (_, done), outcome in zip(report.entries, report.outcomes, strict=True):
             try:

@@ -1,0 +1,158 @@
+"""What the consumer tells Prometheus.
+
+The numbers are plain ones that the pipelines add to, a window or a request at a time, and that are read when
+somebody scrapes: one truth, and next to no cost for each row. No label says anything of a user or an address.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lastlogin_consumer.decode import POISON_REASONS, PoisonReason
+from lastlogin_consumer.histogram import Histogram
+from lastlogin_consumer.lag import Lag
+
+
+PREFIX = "lastlogin_consumer"
+
+# What became of a request: it may have been written all the same when it timed out or failed.
+Outcome: TypeAlias = Literal["acknowledged", "timed_out", "refused", "failed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+# A quorum in one data centre takes 1 to 5 ms; nodes give up after 2 s (10 s in newer versions), we after 12 s.
+_WRITE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15)
+# A row is promised within a second at the default linger of 0.2 s; after that an outage (minutes), a drained
+# spool or backlog (hours), and more than a day.
+_END_TO_END_BOUNDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+# One row on a quiet night; the default window.max_records is 50,000.
+_ROWS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+
+# Metric, attribute of `Totals`, HELP.
+_COUNTERS = (
+    ("events", "fetched", "Records fetched from the events topic; once more when they are read again."),
+    ("rows_written", "written", "Rows that Cassandra has acknowledged."),
+    (
+        "deduplicated",
+        "merged",
+        "Logins not written because a newer one of the same user and service was in the window.",
+    ),
+    ("unmapped", "unmapped", "Logins skipped because the table has no column for their service."),
+    ("unchecked", "unchecked", "Logins that came without a checksum; they are written."),
+    ("offsets_lost", "lost", "Records that Kafka had deleted before they were read: their logins are lost."),
+)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What became of all records: each is in exactly one of written, merged, unmapped, set aside.
+
+    It is, once its window is written.
+    """
+
+    fetched: int = 0
+    written: int = 0
+    merged: int = 0
+    unmapped: int = 0
+    set_aside: Counter[PoisonReason] = field(default_factory=Counter)
+    unchecked: int = 0
+    lost: int = 0
+
+    def summary(self) -> dict[str, int]:
+        """All of it, for the log."""
+        numbers = {name: getattr(self, name) for _, name, _ in _COUNTERS}
+        return numbers | {"set_aside": self.set_aside.total()}
+
+
+class ConsumerMetrics(Collector):
+    """All metrics of the consumer except `build_info` and those of its process (`endpoint.new_registry`)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.totals = Totals()
+        self.batch_rows = Histogram(_ROWS_BOUNDS)
+        self.end_to_end = Histogram(_END_TO_END_BOUNDS)
+        self.cassandra_write: Mapping[Outcome, Histogram] = {outcome: Histogram(_WRITE_BOUNDS) for outcome in OUTCOMES}
+        self._topic = ""
+        self._lags: Callable[[], Mapping[int, Lag | None]] = dict
+        self._ready: Callable[[], bool] = bool
+        registry.register(self)
+
+    def watch(self, topic: str, lags: Callable[[], Mapping[int, Lag | None]], ready: Callable[[], bool]) -> None:
+        """From now on tell the lag of the partitions of `topic` that are assigned, and whether we are ready."""
+        self._topic = topic
+        self._lags = lags
+        self._ready = ready
+
+    def collect(self) -> Iterator[Metric]:
+        """Read all numbers; asked by the registry."""
+        yield from self._partitions()
+        yield from self._counters()
+        yield _histogram(
+            "batch_rows", "Rows of a window, written together; windows without rows are not counted.", self.batch_rows
+        )
+        yield _histogram(
+            "end_to_end_seconds",
+            "From the login, by the mail host's clock, to the acknowledgement of its row; 0 when that clock is ahead.",
+            self.end_to_end,
+        )
+        writes = HistogramMetricFamily(
+            f"{PREFIX}_cassandra_write_seconds",
+            "A write request to Cassandra, by what became of it: acknowledged; timed_out at a node or here; refused "
+            "by a node; failed, as when no node is there. All but the first are repeated.",
+            labels=["outcome"],
+        )
+        for outcome, histogram in self.cassandra_write.items():
+            writes.add_metric([outcome], histogram.buckets(), histogram.total)
+        yield writes
+
+    # The registry asks for the names, too, for `/metrics?name[]=`.
+    describe = collect
+
+    def _partitions(self) -> Iterator[Metric]:
+        lags = self._lags()
+        yield GaugeMetricFamily(
+            f"{PREFIX}_ready", "1 while /readyz answers 200: also 0 before any partition is assigned.", self._ready()
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_assigned_partitions", "Partitions that are ours; a member that stands by has none.", len(lags)
+        )
+        records = GaugeMetricFamily(
+            f"{PREFIX}_lag_records",
+            "Records of an assigned partition that are neither written nor set aside: its end, asked for every few "
+            "seconds, less the offset up to which all is done. While Kafka is away: as last known.",
+            labels=["topic", "partition"],
+        )
+        seconds = GaugeMetricFamily(
+            f"{PREFIX}_lag_seconds",
+            "Age of the oldest record of an assigned partition that is neither written nor set aside, by Kafka's "
+            "append time; 0 when caught up. Of a record that cannot be fetched: since the record before it, or at "
+            "least since it was first seen.",
+            labels=["topic", "partition"],
+        )
+        for partition, lag in sorted(lags.items()):
+            if lag is not None:
+                labels = [self._topic, str(partition)]
+                records.add_metric(labels, lag.records)
+                seconds.add_metric(labels, lag.seconds)
+        yield records
+        yield seconds
+
+    def _counters(self) -> Iterator[Metric]:
+        for name, attribute, text in _COUNTERS:
+            yield CounterMetricFamily(f"{PREFIX}_{name}", text, getattr(self.totals, attribute))
+        letters = CounterMetricFamily(
+            f"{PREFIX}_dead_letters",
+            "Records set aside in the dead-letter topic, by why they could not be used.",
+            labels=["reason"],
+        )
+        for reason in POISON_REASONS:
+            letters.add_metric([reason], self.totals.set_aside[reason])
+        yield letters
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(f"{PREFIX}_{name}", text, buckets=histogram.buckets(), sum_value=histogram.total)

@@ -1,0 +1,96 @@
+"""`docs/metrics.md`: every metric of every service, asked from the classes that make them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+
+from lastlogin_producer.metrics import PREFIX as PRODUCER
+from lastlogin_producer.metrics import ProducerMetrics
+from lastlogin_service.endpoint import new_registry
+
+
+# By the prefix of a service's metrics: what adds them to a registry.
+SERVICES: Mapping[str, Callable[[CollectorRegistry], object]] = {PRODUCER: ProducerMetrics}
+
+# Labels whose values depend on the configuration or the version; those of all others are listed.
+_OPEN_LABELS = frozenset({"topic", "partition", "version"})
+# Parts of a histogram's own.
+_OWN_LABELS = frozenset({"le"})
+
+_INTRODUCTION = """\
+# Metrics
+
+Written by `make docs` from the code; do not edit.
+
+Each service serves three paths on one address, `[metrics]` in its settings:
+
+| service | address unless set | `/metrics` | `/livez` | `/readyz` |
+|---|---|---|---|---|
+| lastlogin-producer | `127.0.0.1:9468` | for Prometheus | 503: restart it | 503: logins are not taken on |
+| lastlogin-consumer | `127.0.0.1:9469` | for Prometheus | 503: restart it | 503: rows are not written |
+
+Both health paths answer with JSON, and with sentences in `reasons` when something is wrong. The producer is ready
+without Kafka: its spool takes the logins meanwhile.
+
+What to look at first:
+
+- `lastlogin_producer_spool_oldest_age_seconds` grows while Kafka takes nothing; it is a fraction of a second else.
+- `lastlogin_producer_spool_bytes / lastlogin_producer_spool_max_bytes`, and the same with rows: at 1 logins are
+  refused, that is, no longer recorded.
+- `rate(lastlogin_producer_dict_commit_reply_seconds_count{reply!="stored"}[5m])` should be 0: each one is a login that
+  is not recorded, or perhaps not.
+- `lastlogin_producer_quarantined_total` grows when Dovecot writes keys that no pattern of `[dicts]` fits.
+
+The least that Prometheus needs, running on the same host:
+
+```yaml
+scrape_configs:
+  - job_name: lastlogin
+    static_configs:
+      - targets: ["127.0.0.1:9468", "127.0.0.1:9469"]
+```
+
+No label ever names a user or an address, so the number of series does not grow with the number of users. Beside the
+metrics below each service has those of the Prometheus client about its process: `process_cpu_seconds_total`,
+`process_resident_memory_bytes`, `process_open_fds`, `process_start_time_seconds` and the like, and `python_info`.
+"""
+
+
+def page() -> str:
+    """Text of the page."""
+    return _INTRODUCTION + "".join(_section(prefix, add) for prefix, add in SERVICES.items())
+
+
+def _section(prefix: str, add: Callable[[CollectorRegistry], object]) -> str:
+    registry = new_registry(prefix, "")
+    add(registry)
+    declared = _declared_labels(registry)
+    own = sorted((metric for metric in registry.collect() if metric.name.startswith(prefix)), key=_exposed_name)
+    rows = "".join(
+        f"| `{_exposed_name(metric)}` | {metric.type} | {', '.join(_labels(metric, declared.get(metric.name, ())))} "
+        f"| {metric.documentation} |\n"
+        for metric in own
+    )
+    service = prefix.replace("_", "-")
+    return f"\n## {service}\n\n| name | type | labels | |\n|---|---|---|---|\n{rows}"
+
+
+def _exposed_name(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+
+def _declared_labels(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:
+    """Labels by metric, of those that have no sample yet, too; the client has no public way to ask."""
+    collectors = [vars(each) for each in registry._collector_to_names]  # noqa: SLF001
+    return {own["_name"]: tuple(own["_labelnames"]) for own in collectors if "_labelnames" in own}
+
+
+def _labels(metric: Metric, declared: Iterable[str]) -> Iterator[str]:
+    values: dict[str, set[str]] = {name: set() for name in declared}
+    for sample in metric.samples:
+        for name, value in sample.labels.items():
+            values.setdefault(name, set()).add(value)
+    for name in sorted(values.keys() - _OWN_LABELS):
+        closed = "" if name in _OPEN_LABELS else f": {', '.join(sorted(values[name]))}"
+        yield f"`{name}`{closed}"

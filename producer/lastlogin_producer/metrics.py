@@ -1,0 +1,157 @@
+"""The metrics of the producer.
+
+Nothing is pushed here while a login waits: a scrape reads counts that the server, the spool and the publisher have
+anyway. Labels are closed sets and exist from the start, at 0; none ever names a user or an address.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lastlogin_producer.dictproto import REFUSAL_REASONS
+from lastlogin_producer.durations import Durations
+from lastlogin_producer.publish_stats import PublishStats
+from lastlogin_producer.serving import CLOSE_REASONS, ServerStats
+from lastlogin_producer.settings import SpoolSettings
+from lastlogin_schemas.event import QUARANTINE_REASONS
+from lastlogin_service.kafka import TopicSettings
+
+
+PREFIX = "lastlogin_producer"
+
+Label = TypeVar("Label", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLevels:
+    """The spool at one moment."""
+
+    rows: int = 0
+    bytes: int = 0
+    oldest_age_s: float = 0.0
+    damaged_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a scrape reads. Without them everything is 0."""
+
+    server: ServerStats = field(default_factory=ServerStats)
+    connections: Callable[[], int] = int
+    publishing: PublishStats = field(default_factory=PublishStats)
+    spool: Callable[[], SpoolLevels] = SpoolLevels
+    limits: SpoolSettings = field(default_factory=SpoolSettings)
+    topics: TopicSettings = field(default_factory=TopicSettings)
+
+
+class ProducerMetrics(Collector):
+    """Everything that the producer tells Prometheus, registered with `registry`."""
+
+    def __init__(self, registry: CollectorRegistry, sources: Sources | None = None) -> None:
+        self._sources = sources or Sources()
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Read all sources."""
+        yield from self._dict()
+        yield from self._spool()
+        yield from self._kafka()
+
+    def _dict(self) -> Iterator[Metric]:
+        stats = self._sources.server
+        yield _gauge("dict_connections", "Open connections of dict clients.", self._sources.connections())
+        yield _counter("dict_connections_accepted", "Connections that dict clients have made.", stats.accepted)
+        yield _counters(
+            "dict_connections_closed",
+            "Connections that the producer closed on its own, by reason; not those that clients closed.",
+            "reason",
+            CLOSE_REASONS,
+            stats.closed,
+        )
+        yield _histogram(
+            "dict_commit_reply_seconds",
+            "From reading a commit to writing its reply, by what the reply said.",
+            "reply",
+            {outcome.name.lower(): durations for outcome, durations in stats.reply_seconds.items()},
+        )
+        yield _counters(
+            "dict_refused",
+            "Commands of dict clients that were answered with a failure or ignored, by reason.",
+            "reason",
+            REFUSAL_REASONS,
+            stats.refused,
+        )
+        yield _counters(
+            "quarantined",
+            "Committed writes that are no logins and go to the quarantine topic, by reason.",
+            "reason",
+            QUARANTINE_REASONS,
+            stats.quarantined,
+        )
+
+    def _spool(self) -> Iterator[Metric]:
+        limits, levels = self._sources.limits, self._sources.spool()
+        yield _gauge("spool_rows", "Messages on disk that Kafka has not acknowledged.", levels.rows)
+        yield _gauge("spool_bytes", "Bytes that messages take in the spool, of max_bytes.", levels.bytes)
+        yield _gauge("spool_max_rows", "Rows above which logins are refused (spool.max_rows).", limits.max_rows)
+        yield _gauge("spool_max_bytes", "Bytes above which logins are refused (spool.max_bytes).", limits.max_bytes)
+        yield _gauge(
+            "spool_oldest_age_seconds",
+            "Age of the oldest message that waits for Kafka, 0 when none does; up to 2 s behind.",
+            levels.oldest_age_s,
+        )
+        yield _counter(
+            "spool_damaged_rows", "Rows set aside, unpublished, because their checksum was wrong.", levels.damaged_rows
+        )
+
+    def _kafka(self) -> Iterator[Metric]:
+        publishing, topics = self._sources.publishing, self._sources.topics
+        yield _histogram(
+            "kafka_publish_seconds",
+            "From handing over a batch of messages to Kafka's acknowledgement, or to the error, by outcome.",
+            "outcome",
+            publishing.seconds,
+        )
+        yield _counters(
+            "kafka_published",
+            "Messages that Kafka acknowledged, by topic; one whose acknowledgement is lost counts when it is repeated.",
+            "topic",
+            tuple(dict.fromkeys((topics.events, topics.quarantine))),
+            publishing.published,
+        )
+        yield _gauge(
+            "kafka_in_flight_rows",
+            "Messages read from the spool whose acknowledgement is awaited.",
+            publishing.in_flight,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"{PREFIX}_{name}", text, value)
+
+
+def _counters(name: str, text: str, label: str, values: Sequence[Label], counts: Mapping[Label, int]) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+    for value in values:
+        family.add_metric([value], counts.get(value, 0))
+    return family
+
+
+def _histogram(name: str, text: str, label: str, durations: Mapping[Label, Durations]) -> Metric:
+    family = HistogramMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+    for value, own in durations.items():
+        family.add_metric([value], _buckets(own.cumulative()), own.total_s)
+    return family
+
+
+def _buckets(cumulative: Iterable[tuple[float, int]]) -> list[tuple[str, float]]:
+    return [("+Inf" if bound == inf else str(bound), float(count)) for bound, count in cumulative]

@@ -1,0 +1,201 @@
+"""The endpoint for metrics and health, on real ports."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from lastlogin_service.endpoint import Endpoint, EndpointSettings, check_bindable, new_registry
+from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from tests.support.http import Answer, get
+
+
+NAME = "lastlogin-tested"
+# Of the documentation range; no machine has it.
+FOREIGN = "192.0.2.1"
+
+
+class Served:
+    """An endpoint with what a test tells it to answer."""
+
+    def __init__(self, port: int, address: str = "127.0.0.1", registry: CollectorRegistry | None = None) -> None:
+        self.port, self.address = port, address
+        self.dead: list[str] = []
+        self.unready: list[str] = []
+        self.endpoint = Endpoint(
+            EndpointSettings(address=address, port=port),
+            NAME,
+            registry or new_registry("lastlogin_tested", "1.2.3"),
+            live=lambda: self.dead,
+            ready=lambda: self.unready,
+        )
+
+    async def get(self, path: str, accept: str = "*/*") -> Answer:
+        """Ask it."""
+        return await asyncio.to_thread(get, self.port, path, address=self.address, accept=accept)
+
+
+@asynccontextmanager
+async def served(address: str = "127.0.0.1") -> AsyncIterator[Served]:
+    """An endpoint that serves until the block ends."""
+    served = Served(free_port(address), address)
+    await served.endpoint.start()
+    try:
+        yield served
+    finally:
+        await served.endpoint.stop()
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nobody uses."""
+    with closing(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def silent_listener() -> Iterator[int]:
+    """The port of a program that accepts and says nothing."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        yield int(listener.getsockname()[1])
+
+
+async def test_metrics_in_the_format_that_is_asked_for() -> None:
+    """Prometheus' text for whoever asks for nothing, OpenMetrics for whoever accepts that; both with the version."""
+    async with served() as one:
+        plain = await one.get("/metrics")
+        openmetrics = await one.get("/metrics", "application/openmetrics-text; version=1.0.0")
+
+    assert (200, 200) == (plain.status, openmetrics.status)
+    assert plain.content_type.startswith("text/plain")
+    assert openmetrics.content_type.startswith("application/openmetrics-text")
+    assert openmetrics.body.endswith("# EOF\n")
+    for answer in (plain, openmetrics):
+        assert 'lastlogin_tested_build_info{version="1.2.3"} 1.0' in answer.body
+        assert "process_resident_memory_bytes" in answer.body
+
+
+async def test_healthy() -> None:
+    """While nothing is wrong both paths answer 200, with the service's name and no reasons."""
+    async with served() as one:
+        answers = [await one.get(path) for path in ("/livez", "/readyz")]
+
+    for answer in answers:
+        assert (200, "application/json; charset=utf-8") == (answer.status, answer.content_type)
+        assert {"service": NAME, "status": "ok"} == answer.json
+
+
+async def test_not_ready() -> None:
+    """A service that is alive and not ready says so on one path only, with its reasons."""
+    async with served() as one:
+        one.unready = ["The spool is full"]
+        live, ready = await one.get("/livez"), await one.get("/readyz")
+
+    assert 200 == live.status
+    assert 503 == ready.status
+    assert {"service": NAME, "status": "failing", "reasons": ["The spool is full"]} == ready.json
+
+
+async def test_not_live() -> None:
+    """A service that is not alive is not ready either, for the same reason and its own."""
+    async with served() as one:
+        one.dead, one.unready = ["A task has ended"], ["No partitions"]
+        live, ready = await one.get("/livez"), await one.get("/readyz")
+
+    assert (503, ["A task has ended"]) == (live.status, live.json["reasons"])
+    assert (503, ["A task has ended", "No partitions"]) == (ready.status, ready.json["reasons"])
+
+
+async def test_other_paths() -> None:
+    """There is nothing else to be found, and nothing tells of the software behind it."""
+    async with served() as one:
+        assert 404 == (await one.get("/")).status
+
+
+async def test_port_in_use() -> None:
+    """A port in use is a temporary failure (75) whose sentence names both settings; the port is free after a stop."""
+    async with served() as one:
+        second = Served(one.port)
+        with pytest.raises(Exit, match=rf"metrics.address 127.0.0.1, metrics.port {one.port}: another") as caught:
+            await second.endpoint.start()
+        assert TEMPFAIL == caught.value.code
+        await second.endpoint.stop()
+    third = Served(one.port)
+    await third.endpoint.start()
+    await third.endpoint.stop()
+
+
+async def test_address_of_another_machine() -> None:
+    """An address that this machine does not have is a configuration error (78)."""
+    with pytest.raises(Exit, match=r"metrics.address 192.0.2.1, .*must be one of this machine") as caught:
+        await Served(9, FOREIGN).endpoint.start()
+
+    assert CONFIG == caught.value.code
+
+
+async def test_ipv6() -> None:
+    """An IPv6 address serves as any other."""
+    async with served("::1") as one:
+        assert 200 == (await one.get("/livez")).status
+
+
+async def test_check_beside_the_running_service() -> None:
+    """A check passes where nobody listens, and where the service itself already does."""
+    async with served() as one:
+        await asyncio.to_thread(check_bindable, EndpointSettings(port=one.port), NAME)
+    await asyncio.to_thread(check_bindable, EndpointSettings(port=one.port), NAME)
+
+
+async def test_check_beside_another_service() -> None:
+    """A check fails (75) where another service of ours listens."""
+    async with served() as one:
+        with pytest.raises(Exit, match="another program listens there") as caught:
+            await asyncio.to_thread(check_bindable, EndpointSettings(port=one.port), "lastlogin-other")
+
+    assert TEMPFAIL == caught.value.code
+
+
+def test_check_beside_a_program_that_says_nothing() -> None:
+    """A check fails (75) where a program listens that does not even answer."""
+    with silent_listener() as port, pytest.raises(Exit, match="another program listens there") as caught:
+        check_bindable(EndpointSettings(port=port), NAME)
+
+    assert TEMPFAIL == caught.value.code
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(["service"]).encode()])
+async def test_check_beside_a_program_that_says_something_else(answer: bytes) -> None:
+    """A check fails (75), without a traceback, where something answers that is no service of ours."""
+
+    async def say(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(say, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        with pytest.raises(Exit, match="another program listens there") as caught:
+            await asyncio.to_thread(check_bindable, EndpointSettings(port=port), NAME)
+    finally:
+        server.close()
+
+    assert TEMPFAIL == caught.value.code
+
+
+def test_check_of_an_address_of_another_machine() -> None:
+    """A check tells (78) what the start would."""
+    with pytest.raises(Exit, match=r"metrics.address 192.0.2.1") as caught:
+        check_bindable(EndpointSettings(address=FOREIGN, port=9), NAME)
+
+    assert CONFIG == caught.value.code
+
+
+async def test_a_flood_of_headers() -> None:
+    """A request line of 100 KB is refused, and the endpoint goes on."""
+    async with served() as one:
+        assert 400 == (await one.get("/" + "x" * 100_000)).status
+        assert 200 == (await one.get("/livez")).status

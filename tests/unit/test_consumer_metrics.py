@@ -1,0 +1,165 @@
+"""What a scrape of the consumer shows."""
+
+import re
+
+import cassandra
+import pytest
+from cassandra.cluster import NoHostAvailable
+from cassandra.protocol import OverloadedErrorMessage
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from lastlogin_consumer.decode import POISON_REASONS
+from lastlogin_consumer.histogram import Histogram
+from lastlogin_consumer.lag import Lag
+from lastlogin_consumer.metrics import OUTCOMES, ConsumerMetrics, Outcome
+from lastlogin_consumer.outcome import outcome_of
+from lastlogin_consumer.settings import ConsumerSettings
+
+
+# By name as agreed with dashboards and alerts; counters with their ending.
+NAMES = {
+    "lag_records",
+    "lag_seconds",
+    "end_to_end_seconds",
+    "cassandra_write_seconds",
+    "batch_rows",
+    "events_total",
+    "rows_written_total",
+    "deduplicated_total",
+    "unmapped_total",
+    "unchecked_total",
+    "dead_letters_total",
+    "offsets_lost_total",
+    "assigned_partitions",
+    "ready",
+}
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """An empty registry."""
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> ConsumerMetrics:
+    """Metrics in that registry."""
+    return ConsumerMetrics(registry)
+
+
+def _value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(f"lastlogin_consumer_{name}", labels)
+
+
+def test_every_metric_is_there_from_the_beginning(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """With a registry and nothing else, each has its agreed name and a HELP that is a sentence; all are 0."""
+    families = list(registry.collect())
+    ending = {"counter": "_total"}
+
+    assert {f"lastlogin_consumer_{name}" for name in NAMES} == {
+        family.name + ending.get(family.type, "") for family in families
+    }
+    assert all(re.fullmatch(r"[A-Z0-9].{20,}\.", family.documentation) for family in families)
+    assert {0.0} == {sample.value for family in families for sample in family.samples}
+
+
+def test_names_follow_the_rules(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """Histograms are in a base unit or count things; nothing but a counter ends in _total."""
+    for family in registry.collect():
+        assert re.fullmatch(r"lastlogin_consumer_[a-z]+(_[a-z]+)*", family.name)
+        assert not family.name.endswith(("_total", "_count", "_sum", "_bucket", "_ms", "_milliseconds"))
+        if family.type == "histogram":
+            assert family.name.endswith(("_seconds", "_rows"))
+
+
+def test_closed_labels_start_at_zero(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """Every reason and every outcome is there before it has happened, so that the first one is an increase."""
+    assert {0.0} == {_value(registry, "dead_letters_total", reason=reason) for reason in POISON_REASONS}
+    assert {0.0} == {_value(registry, "cassandra_write_seconds_count", outcome=outcome) for outcome in OUTCOMES}
+
+
+def test_totals_are_what_is_scraped(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """The pipelines' own numbers show, each under its name."""
+    totals = metrics.totals
+    totals.fetched, totals.written, totals.merged = 70, 3, 5
+    totals.unmapped, totals.unchecked, totals.lost = 7, 11, 13
+    totals.set_aside.update(["future", "future"])
+
+    shown = ("events", "rows_written", "deduplicated", "unmapped", "unchecked", "offsets_lost")
+    assert [70, 3, 5, 7, 11, 13] == [_value(registry, f"{name}_total") for name in shown]
+    assert 2 == _value(registry, "dead_letters_total", reason="future")
+    assert {
+        "fetched": 70, "written": 3, "merged": 5, "unmapped": 7, "unchecked": 11, "lost": 13, "set_aside": 2
+    } == totals.summary()  # fmt: skip
+
+
+def test_lag_of_the_partitions_that_are_ours(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """A series for each assigned partition whose lag is known; with the partition it goes."""
+    lags: dict[int, Lag | None] = {0: Lag(4, 1.5), 11: Lag(0, 0.0), 12: None}
+    metrics.watch("events", lambda: lags, lambda: True)
+
+    assert (3.0, 1.0) == (_value(registry, "assigned_partitions"), _value(registry, "ready"))
+    assert 4.0 == _value(registry, "lag_records", topic="events", partition="0")
+    assert 1.5 == _value(registry, "lag_seconds", topic="events", partition="0")
+    assert 0.0 == _value(registry, "lag_seconds", topic="events", partition="11")
+    assert None is _value(registry, "lag_records", topic="events", partition="12")
+    del lags[0]
+    assert None is _value(registry, "lag_records", topic="events", partition="0")
+    assert 2.0 == _value(registry, "assigned_partitions")
+
+
+def test_a_scrape_is_valid_text(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """Prometheus' own parser reads back what was observed."""
+    metrics.end_to_end.observe(0.3)
+    metrics.cassandra_write["timed_out"].observe(12.0)
+    metrics.batch_rows.observe(50)
+    text = generate_latest(registry).decode()
+    samples = {
+        (sample.name.removeprefix("lastlogin_consumer_"), *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+    assert 1.0 == samples["end_to_end_seconds_bucket", ("le", "0.5")]
+    assert 0.0 == samples["end_to_end_seconds_bucket", ("le", "0.25")]
+    assert 0.3 == samples["end_to_end_seconds_sum",]
+    assert 1.0 == samples["cassandra_write_seconds_bucket", ("le", "15.0"), ("outcome", "timed_out")]
+    assert 0.0 == samples["cassandra_write_seconds_count", ("outcome", "acknowledged")]
+    assert 1.0 == samples["batch_rows_bucket", ("le", "50.0")]
+
+
+def test_bounds_belong_to_their_bucket() -> None:
+    """An observation on a bound counts at that bound and above, one beyond the last only as a whole."""
+    histogram = Histogram([1, 2.5])
+    for value in (0, 1, 1.1, 2.5, 3):
+        histogram.observe(value)
+
+    assert [("1.0", 2), ("2.5", 4), ("+Inf", 5)] == histogram.buckets()
+    assert 7.6 == pytest.approx(histogram.total)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "acknowledged"),
+        (cassandra.OperationTimedOut(), "timed_out"),
+        (cassandra.WriteTimeout("late", write_type=cassandra.WriteType.SIMPLE), "timed_out"),
+        (cassandra.Unavailable("too few"), "refused"),
+        (cassandra.InvalidRequest("no such column"), "refused"),
+        (cassandra.Unauthorized("no right"), "refused"),
+        (OverloadedErrorMessage(0x1001, "busy", None), "refused"),
+        (NoHostAvailable("nobody", {}), "failed"),
+        (ConnectionError(), "failed"),
+    ],
+)
+def test_outcomes_of_requests(error: BaseException | None, outcome: Outcome) -> None:
+    """What the driver raises is one of four outcomes."""
+    assert outcome == outcome_of(error)
+
+
+def test_the_port_is_the_consumers() -> None:
+    """Without settings the endpoint is on this machine only, at a port that the producer does not use."""
+    section = ConsumerSettings.model_fields["metrics"].default
+
+    assert ("127.0.0.1", 9469) == (section.address, section.port)

@@ -1,0 +1,131 @@
+"""The producer's metrics: names, labels, values."""
+
+import re
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from lastlogin_producer.dictproto import REFUSAL_REASONS
+from lastlogin_producer.durations import Durations
+from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.serving import CLOSE_REASONS
+from lastlogin_producer.settings import SpoolSettings
+from lastlogin_schemas.event import QUARANTINE_REASONS
+from lastlogin_service.kafka import TopicSettings
+
+
+NAMES = {
+    "dict_connections",
+    "dict_connections_accepted_total",
+    "dict_connections_closed_total",
+    "dict_commit_reply_seconds",
+    "dict_refused_total",
+    "quarantined_total",
+    "spool_rows",
+    "spool_bytes",
+    "spool_max_rows",
+    "spool_max_bytes",
+    "spool_oldest_age_seconds",
+    "spool_damaged_rows_total",
+    "kafka_publish_seconds",
+    "kafka_published_total",
+    "kafka_in_flight_rows",
+}
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """One sample."""
+    return registry.get_sample_value(f"{PREFIX}_{name}", labels)
+
+
+def test_names() -> None:
+    """The names are those agreed with whoever writes alerts; each has a HELP sentence, and a unit where it has one."""
+    registry = CollectorRegistry()
+    ProducerMetrics(registry)
+    families = list(registry.collect())
+
+    exposed = {family.name + "_total" * (family.type == "counter") for family in families}
+    assert {f"{PREFIX}_{name}" for name in NAMES} == exposed
+    for family in families:
+        assert re.fullmatch(r"[A-Z].*\.", family.documentation), family.name
+        assert ("histogram" == family.type) <= family.name.endswith("_seconds"), family.name
+        assert not re.search(r"_(ms|us|kb|mb|count|info)$", family.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("dict_connections_closed_total", "reason", CLOSE_REASONS),
+        ("dict_refused_total", "reason", REFUSAL_REASONS),
+        ("quarantined_total", "reason", QUARANTINE_REASONS),
+        ("dict_commit_reply_seconds_count", "reply", ("stored", "full", "unconfirmed")),
+        ("kafka_publish_seconds_count", "outcome", ("acknowledged", "failed")),
+        ("kafka_published_total", "topic", ("lastlogin.events", "lastlogin.quarantine")),
+    ],
+)
+def test_labels_exist_from_the_start(name: str, label: str, values: tuple[str, ...]) -> None:
+    """Each value of a label is there, at 0, before anything happens; so an alert sees the first increase."""
+    registry = CollectorRegistry()
+    ProducerMetrics(registry)
+
+    assert [0.0] * len(values) == [value(registry, name, **{label: one}) for one in values]
+
+
+def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
+    """What changes in the sources after the start is in the next scrape."""
+    registry = CollectorRegistry()
+    levels = [SpoolLevels()]
+    sources = Sources(
+        connections=lambda: 3,
+        spool=lambda: levels[0],
+        limits=SpoolSettings(max_rows=10, max_bytes=1000),
+        topics=TopicSettings(events="logins"),
+    )
+    ProducerMetrics(registry, sources)
+    levels[0] = SpoolLevels(rows=5, bytes=600, oldest_age_s=12.5, damaged_rows=1)
+    sources.server.accepted = 7
+    sources.server.closed["idle"] += 2
+    sources.server.refused["lookup"] += 3
+    sources.server.quarantined["bad_key"] += 4
+    sources.publishing.published["logins"] += 100
+    sources.publishing.in_flight = 9
+    sources.publishing.seconds["failed"].observe(21.0)
+    sources.server.reply_seconds[Outcome.FULL].observe(0.003)
+
+    assert 3 == value(registry, "dict_connections")
+    assert 7 == value(registry, "dict_connections_accepted_total")
+    assert 2 == value(registry, "dict_connections_closed_total", reason="idle")
+    assert 3 == value(registry, "dict_refused_total", reason="lookup")
+    assert 4 == value(registry, "quarantined_total", reason="bad_key")
+    assert 100 == value(registry, "kafka_published_total", topic="logins")
+    assert 9 == value(registry, "kafka_in_flight_rows")
+    assert 21 == value(registry, "kafka_publish_seconds_sum", outcome="failed")
+    assert (5, 600, 10, 1000) == tuple(
+        value(registry, f"spool_{name}") for name in ("rows", "bytes", "max_rows", "max_bytes")
+    )
+    assert 12.5 == value(registry, "spool_oldest_age_seconds")
+    assert 1 == value(registry, "spool_damaged_rows_total")
+    assert 0 == value(registry, "dict_commit_reply_seconds_bucket", reply="full", le="0.002")
+    assert 1 == value(registry, "dict_commit_reply_seconds_bucket", reply="full", le="0.005")
+    assert 1 == value(registry, "dict_commit_reply_seconds_bucket", reply="full", le="+Inf")
+
+
+def test_a_reason_that_nobody_has_listed_is_not_exposed() -> None:
+    """Labels are closed sets: a key outside them never becomes a series."""
+    registry = CollectorRegistry()
+    sources = Sources()
+    ProducerMetrics(registry, sources)
+    sources.server.quarantined["somebody@example.org"] += 1
+
+    assert b"somebody" not in generate_latest(registry)
+
+
+def test_durations() -> None:
+    """A duration counts in every bucket whose bound it does not exceed; the last bucket takes all."""
+    durations = Durations((1.0, 2.0))
+    for seconds in (0.5, 1.0, 1.5, 9.0):
+        durations.observe(seconds)
+
+    assert [(1.0, 2), (2.0, 3), (float("inf"), 4)] == list(durations.cumulative())
+    assert 12.0 == durations.total_s
