@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
+from lastlogin_consumer.metrics import PREFIX as CONSUMER
+from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_producer.metrics import PREFIX as PRODUCER
 from lastlogin_producer.metrics import ProducerMetrics
 from lastlogin_service.endpoint import new_registry
 
 
 # By the prefix of a service's metrics: what adds them to a registry.
-SERVICES: Mapping[str, Callable[[CollectorRegistry], object]] = {PRODUCER: ProducerMetrics}
+SERVICES: Mapping[str, Callable[[CollectorRegistry], object]] = {PRODUCER: ProducerMetrics, CONSUMER: ConsumerMetrics}
 
 # Labels whose values depend on the configuration or the version; those of all others are listed.
 _OPEN_LABELS = frozenset({"topic", "partition", "version"})
