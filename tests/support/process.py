@@ -32,7 +32,9 @@ class ServiceProcess:
     """
 
     def __init__(self, script: str, log: Path, settings: Mapping[str, str]) -> None:
-        self._script = str(Path(sys.executable).with_name(script))
+        # Where the script is; a test may name the environment of another installation.
+        self.scripts = Path(sys.executable).parent
+        self._script = script
         self._log = log
         prefix = script.replace("-", "_").upper() + "_"
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
@@ -57,7 +59,7 @@ class ServiceProcess:
         """Start it, once more after it has ended."""
         self._starts += 1
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([self._script], env=self._environ, stdout=log, stderr=log)
+            self._process = subprocess.Popen([self.scripts / self._script], env=self._environ, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """SIGKILL it."""
