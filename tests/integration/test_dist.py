@@ -16,7 +16,6 @@ from lastlogin_stack.layout import PROJECT_ROOT, Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.consumer import ConsumerProcess
 from tests.support.dict_client import write
-from tests.support.process import wait_until
 from tests.support.producer import ProducerProcess
 from tests.support.topics import Topics, own_topics
 
@@ -66,7 +65,6 @@ def installed(unpacked: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
         begun = time.monotonic()
         done = _run(["./install", directory / role], tree)
         took = time.monotonic() - begun
-        print(f"{role}: installed in {took:.1f} s")
         assert (0, "") == (done.returncode, done.stderr)
         assert took < 60
     return {role: directory / role for role in unpacked}

@@ -4,7 +4,7 @@ Every test with `ODD` finds Dovecot running as the last one left it: its start t
 """
 
 import socket
-from collections.abc import Callable  # noqa: TC003 - the dataclass is resolved at run time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lastlogin_stack.clients import imap_login, lmtp_deliver, pop3_login
