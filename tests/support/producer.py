@@ -51,6 +51,11 @@ class ProducerProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def metrics_port(self) -> int:
+        """Port of metrics and health since the last start."""
+        return int(self.said("metrics_listening")[-1]["port"])
+
     def start(self) -> None:
         """Start it, once more after it has ended."""
         script = str(Path(sys.executable).with_name("lastlogin-producer"))
