@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lastlogin_service.exits import CONFIG, TEMPFAIL
 from lastlogin_stack.layout import Layout
 from tests.support.dict_client import write
 from tests.support.http import get, samples
@@ -148,3 +149,26 @@ def test_published(tmp_path: Path, topics: OutTopics) -> None:
     assert 0 == found['kafka_publish_seconds_count{outcome="failed"}']
     assert 0 == found["kafka_in_flight_rows"]
     assert 0 == found["spool_oldest_age_seconds"]
+
+
+def test_port_in_use(tmp_path: Path) -> None:
+    """With its port in use it ends with 75 and a sentence; no socket is left, and the spool is free at once."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = str(other.getsockname()[1])
+        with ProducerProcess(tmp_path, METRICS__PORT=port) as producer:
+            assert TEMPFAIL == producer.wait()
+            assert f"metrics.port {port}: another program listens there" in producer.output()
+            assert not producer.socket.exists()
+            assert "Traceback" not in producer.output()
+    with ProducerProcess(tmp_path, "second") as producer:
+        producer.serve()
+        assert 0 == producer.stop()
+
+
+def test_address_of_another_machine(tmp_path: Path) -> None:
+    """With an address that is not this machine's it ends with 78 and a sentence, and leaves no socket."""
+    with ProducerProcess(tmp_path, METRICS__ADDRESS="192.0.2.1") as producer:
+        assert CONFIG == producer.wait()
+        assert "metrics.address 192.0.2.1" in producer.output()
+        assert not producer.socket.exists()
+        assert "Traceback" not in producer.output()
