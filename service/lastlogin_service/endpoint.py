@@ -11,6 +11,7 @@ import asyncio
 import errno
 import json
 import os
+import socket
 from collections.abc import Callable, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import TypeAlias
@@ -88,13 +89,14 @@ class Endpoint:
     async def start(self) -> None:
         """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
         address, port = self._settings.address, self._settings.port
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port, backlog=_BACKLOG)
         try:
-            await site.start()
+            # Not left to the loop: uvloop hangs when it cannot bind.
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
         except OSError as error:
-            await self._runner.cleanup()
             raise bind_failure(address, port, error) from None
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening, backlog=_BACKLOG).start()
         bound = self._runner.addresses[0][1]
         _log.info(f"Metrics and health on {url(address, bound)}", action="metrics_listening", port=bound)
 

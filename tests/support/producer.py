@@ -26,6 +26,11 @@ class ProducerProcess(ServiceProcess):
         }
         super().__init__("lastlogin-producer", directory / f"{name}.log", own)
 
+    @property
+    def metrics_port(self) -> int:
+        """Port of metrics and health since the last start."""
+        return int(self.said("metrics_listening")[-1]["port"])
+
     def serve(self) -> None:
         """Wait until it listens, after each start."""
         starts = len(self.said("spool_open"))
