@@ -60,11 +60,11 @@ def test_dovecot_restarted_under_load(pipeline: Layout, table: StatsTable, serve
         # A stop takes 5 s: login processes that have just started wait so long for one that has ended before them.
         for interrupt in (dovecot.reload, dovecot.stop, dovecot.reload):
             seen = len(clients.accepted)
-            clients.wait_until(lambda clients, seen=seen: len(clients.accepted) >= seen + 100)  # type: ignore[misc]
+            clients.wait_until(lambda clients, seen=seen: len(clients.accepted) >= seen + 50)  # type: ignore[misc]
             interrupt()
             servers.ensure()
         seen = len(clients.accepted)
-        clients.wait_until(lambda clients: len(clients.accepted) >= seen + 100)
+        clients.wait_until(lambda clients: len(clients.accepted) >= seen + 50)
 
     rows = {user: table.wait_for(user, lambda row: "imap" in row, 15) for user, _ in clients.accepted}
     assert [] == [

@@ -9,7 +9,6 @@ from lastlogin_stack.examples import EXAMPLES, Example, play
 from lastlogin_stack.layout import PROJECT_ROOT, Layout
 from lastlogin_stack.readback import EventReader, StatsTable
 from lastlogin_stack.services import lastlogin_command
-from tests.support import dict_client
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.number)
@@ -23,21 +22,6 @@ def test_example(example: Example, pipeline: Layout, table: StatsTable) -> None:
     assert [()] * len(results) == [result.problems for result in results]
     assert bystanders == {user: table.row(user) for user in example.bystanders}
     assert max(result.seconds for result in results) < 1.0
-
-
-def test_service_names_that_no_column_stands_for_are_passed_over(pipeline: Layout, table: StatsTable) -> None:
-    """A login by a service without a column is on the topic and changes no row; the next login is written."""
-    with EventReader(pipeline) as events:
-        reply = dict_client.write(
-            pipeline.dict_socket, "unmapped", "shared/last-login/submission/unmapped", "1700000000161"
-        )
-        record = events.wait_for(lambda event: event.user == "unmapped", 10)
-    dict_client.write(pipeline.dict_socket, "unmapped", "shared/last-login/imap/unmapped", "1700000000162")
-    row = table.wait_for("unmapped", lambda row: "imap" in row, 10)
-
-    assert reply == b"O1\n"
-    assert record is not None
-    assert ["imap"] == list(row)
 
 
 def test_the_query_in_the_readme(pipeline: Layout, table: StatsTable) -> None:
