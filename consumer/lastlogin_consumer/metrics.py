@@ -115,7 +115,9 @@ class ConsumerMetrics(Collector):
     def _partitions(self) -> Iterator[Metric]:
         lags = self._lags()
         yield GaugeMetricFamily(
-            f"{PREFIX}_ready", "1 while /readyz answers 200: also 0 before any partition is assigned.", self._ready()
+            f"{PREFIX}_ready",
+            "1 while /readyz answers 200, else 0: also tells of an outage at the start, when no partition is ours yet.",
+            self._ready(),
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_assigned_partitions", "Partitions that are ours; a member that stands by has none.", len(lags)

@@ -113,8 +113,7 @@ class PartitionLog:
         """Offset that the next record to be published will have. Raises `FetchFailed`."""
         try:
             offsets: dict[TopicPartition, int] = await self._consumer.end_offsets([self._partition])
-        except KafkaError as error:
-            # Also when the client has died: the next fetch says so, and ends the process.
+        except Exception as error:  # noqa: BLE001 - a client that has died is the next fetch's to tell
             raise FetchFailed(type(error).__name__) from None
         return offsets[self._partition]
 

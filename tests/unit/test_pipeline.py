@@ -3,59 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
-from random import Random
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
 
-from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.compact import WindowLimits
-from lastlogin_consumer.decode import Decoder, Login
-from lastlogin_consumer.metrics import ConsumerMetrics, Totals
-from lastlogin_consumer.pipeline import Stages
+from lastlogin_consumer.decode import Login
+from lastlogin_consumer.metrics import Totals
 from lastlogin_schemas.address import column_bytes
 from lastlogin_schemas.event import LoginEvent
-from lastlogin_service.backoff import Backoff
+from tests.support.bench import Bench
 from tests.support.logins import AT_US, event_record, login, record
-from tests.support.memory import MemoryDeadLetters, MemoryPartition, MemoryTable, VirtualClock, until
-
-
-class Bench:
-    """Pipelines on a log, a table and a dead-letter topic in memory, with a clock of their own."""
-
-    def __init__(self, limits: WindowLimits | None = None) -> None:
-        self.clock = VirtualClock()
-        self.table = MemoryTable()
-        self.dead_letters = MemoryDeadLetters()
-        self.metrics = ConsumerMetrics(CollectorRegistry())
-        self.totals = self.metrics.totals
-        self.partitions: list[MemoryPartition] = []
-        self._limits = limits or WindowLimits(linger_s=0.2, max_records=1000, max_bytes=1_000_000)
-        self.assignment = self.new_assignment()
-
-    def new_assignment(self) -> Assignment:
-        """Another consumer of the same group, with the same table."""
-        backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
-        decoder = Decoder({}, future_limit_s=300)
-        return Assignment(
-            Stages(decoder, self.table, self.dead_letters, self._limits, backoff, self.metrics, self.clock), 10
-        )
-
-    def partition(self, *records: LoginEvent | bytes | None) -> MemoryPartition:
-        """Add a partition that holds `records`: events, or bytes that are none."""
-        partition = MemoryPartition(self.clock, len(self.partitions))
-        for item in records:
-            partition.append(event_record(item) if isinstance(item, LoginEvent) else record(item))
-        self.partitions.append(partition)
-        return partition
-
-    def start(self) -> None:
-        """Assign all partitions."""
-        self.assignment.assigned(self.partitions)
+from tests.support.memory import MemoryPartition, MemoryTable, until
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""What /livez and /readyz are told by the parts of the consumer."""
+
+import asyncio
+from functools import partial
+from random import Random
+
+from prometheus_client import CollectorRegistry
+
+from lastlogin_consumer.errors import TableNotReady
+from lastlogin_consumer.metrics import ConsumerMetrics
+from lastlogin_consumer.service import Consumer
+from lastlogin_consumer.settings import ConsumerSettings
+from lastlogin_consumer.source import Source
+from lastlogin_consumer.table import OpenTable
+from lastlogin_consumer.writer import Writer
+from lastlogin_schemas.table import TableMapping
+from lastlogin_service.backoff import Backoff
+from lastlogin_service.settings import load
+from tests.support.bench import Bench
+from tests.support.memory import until
+
+
+def _consumer() -> Consumer:
+    variables = {
+        "LASTLOGIN_CONSUMER_KAFKA__BOOTSTRAP_SERVERS": "kafka1.example.org:9092",
+        "LASTLOGIN_CONSUMER_CASSANDRA__CONTACT_POINTS": "cassandra1.example.org",
+    }
+    return Consumer(load(ConsumerSettings, None, variables))
+
+
+async def test_a_consumer_that_has_not_connected_is_alive_and_not_ready() -> None:
+    """It says what it waits for first, not what follows from that."""
+    consumer = _consumer()
+
+    assert [] == consumer.not_live()
+    assert ["Kafka has not told yet whether the topics exist"] == consumer.not_ready()
+
+
+async def test_a_failed_pipeline_is_death() -> None:
+    """When a pipeline has ended by a defect only a new process reads its partition."""
+    consumer = _consumer()
+    consumer._assignment.failed.set_exception(ZeroDivisionError())
+
+    assert ["A pipeline has failed; the process ends"] == consumer.not_live()
+    assert isinstance(consumer._assignment.failed.exception(), ZeroDivisionError)
+
+
+async def test_a_member_without_partitions_is_ready() -> None:
+    """In the group from the end of one rebalance to the beginning of the next, with partitions or without."""
+    bench = Bench()
+    source = Source({}, "events", "group", bench.assignment)
+    assert "Not in the consumer group group" in (source.problem or "")
+
+    await source.on_partitions_assigned(set())
+    assert None is source.problem
+    await source.on_partitions_revoked(set())
+    assert "rebalance" in (source.problem or "")
+
+
+async def test_a_table_that_is_not_there_is_told_in_its_own_words() -> None:
+    """Until the table is open the reason is what the last attempt failed with."""
+    attempts = []
+
+    def no_table(_wanted: TableMapping) -> OpenTable:
+        attempts.append(1)
+        raise TableNotReady("statsdb.x does not exist; make it with `cqlsh -f tables.cql`")
+
+    backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
+    writer = Writer(TableMapping(), no_table, backoff, ConsumerMetrics(CollectorRegistry()))
+    assert "Not connected to Cassandra: no node has answered yet" == writer.problem
+
+    connecting = asyncio.create_task(writer.connect())
+    await until(lambda: len(attempts) > 1)
+    connecting.cancel()
+    assert "Not connected to Cassandra: statsdb.x does not exist; make it with `cqlsh -f tables.cql`" == writer.problem
