@@ -87,7 +87,7 @@ async def test_a_table_that_is_not_there_ends_the_start() -> None:
         raise TableNotReady("there is no table statsdb.x; make it with `cqlsh -f tables.cql`")
 
     writer = Writer(TableMapping(), no_table, _backoff, ConsumerMetrics(CollectorRegistry()))
-    with pytest.raises(Exit, match="there is no table statsdb.x") as caught:
+    with pytest.raises(Exit, match="there is no table") as caught:
         await writer.connect()
 
     assert CONFIG == caught.value.code
