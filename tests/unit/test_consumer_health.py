@@ -1,12 +1,13 @@
 """What /livez and /readyz are told by the parts of the consumer."""
 
 import asyncio
-from functools import partial
 from random import Random
 
-from cassandra.cluster import NoHostAvailable
+import pytest
+from cassandra import OperationTimedOut
 from prometheus_client import CollectorRegistry
 
+from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.service import Consumer
 from lastlogin_consumer.settings import ConsumerSettings
@@ -15,9 +16,14 @@ from lastlogin_consumer.table import OpenTable
 from lastlogin_consumer.writer import Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load
 from tests.support.bench import Bench
 from tests.support.memory import until
+
+
+def _backoff() -> Backoff:
+    return Backoff(1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
 
 
 def _consumer() -> Consumer:
@@ -57,19 +63,31 @@ async def test_a_member_without_partitions_is_ready() -> None:
     assert "rebalance" in (source.problem or "")
 
 
-async def test_a_cassandra_that_is_away_is_told() -> None:
+async def test_a_cassandra_that_is_away_is_told_in_words() -> None:
     """Until the table is open the reason is what the last attempt failed with."""
     attempts = []
 
-    def no_table(_wanted: TableMapping) -> OpenTable:
+    def away(_wanted: TableMapping) -> OpenTable:
         attempts.append(1)
-        raise NoHostAvailable("away", {})
+        raise OperationTimedOut
 
-    backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
-    writer = Writer(TableMapping(), no_table, backoff, ConsumerMetrics(CollectorRegistry()))
+    writer = Writer(TableMapping(), away, _backoff, ConsumerMetrics(CollectorRegistry()))
     assert "Not connected to Cassandra: no node has answered yet" == writer.problem
 
     connecting = asyncio.create_task(writer.connect())
     await until(lambda: len(attempts) > 1)
     connecting.cancel()
-    assert (writer.problem or "").startswith("Not connected to Cassandra: no node answers")
+    assert "Not connected to Cassandra: no answer in time" == writer.problem
+
+
+async def test_a_table_that_is_not_there_ends_the_start() -> None:
+    """Waiting would not make it: 78, with the sentence that says what to do."""
+
+    def no_table(_wanted: TableMapping) -> OpenTable:
+        raise TableNotReady("there is no table statsdb.x; make it with `cqlsh -f tables.cql`")
+
+    writer = Writer(TableMapping(), no_table, _backoff, ConsumerMetrics(CollectorRegistry()))
+    with pytest.raises(Exit, match="there is no table") as caught:
+        await writer.connect()
+
+    assert CONFIG == caught.value.code
