@@ -7,5 +7,4 @@ lookup      a row of the table as people and programs read it (pure)
 plan        topics as they are and as they should be (pure)
 reader      rows from Cassandra               backlog     how far the consumer is behind
 topics      topics in Kafka, seen and changed
-kafka       the admin client, with its failures in words
 """

@@ -12,9 +12,9 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from lastlogin_ops.kafka import admin_client
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
+from lastlogin_service.kafka_admin import admin_client
 
 
 # It goes with an answer that somebody waits for. Within it, so long for the age of what waits.

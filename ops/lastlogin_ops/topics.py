@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from lastlogin_ops.kafka import admin_client, check
 from lastlogin_ops.plan import Action, Existing, Line, plan
 from lastlogin_schemas.topics import TopicSpec
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings
+from lastlogin_service.kafka_admin import admin_client, check
 from lastlogin_service.topics import topic_configs
 
 

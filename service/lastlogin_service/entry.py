@@ -21,8 +21,8 @@ def start(name: str, extra: str, module: str) -> None:
         if not missing or missing.startswith("lastlogin"):
             raise
         sys.stderr.write(
-            f"{name}: the Python module {missing} is not installed here; install what {name} needs: the {extra} archive "
-            f"of this release, or `pip install 'lastlogin[{extra}]'`\n"
+            f"{name}: the Python module {missing} is not installed here; install what {name} needs: "
+            f"the {extra} archive of this release, or `pip install 'lastlogin[{extra}]'`\n"
         )
         sys.exit(CONFIG)
     main()

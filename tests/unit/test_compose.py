@@ -1,7 +1,8 @@
-"""docker-compose.yml and what it mounts, checked without an engine: read as YAML, not by Compose itself."""
+"""docker-compose.yml and what it mounts, as Docker Compose itself reads it; no engine is needed for that."""
 
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -16,6 +17,18 @@ from lastlogin_producer.settings import ProducerSettings
 from lastlogin_service.settings import Settings, load
 from lastlogin_stack.dovecot import Account, DovecotOptions, render_configuration, render_users
 from lastlogin_stack.layout import PROJECT_ROOT, Layout
+from lastlogin_stack.services import ConsumerService, ProducerService, render_toml
+
+
+def compose(*arguments: str) -> str:
+    """Output of Docker Compose on our file: of the plugin if it is there, else of Debian's package."""
+    plugin = shutil.which("docker") and subprocess.run(
+        ["docker", "compose", "version"], capture_output=True, check=False
+    )
+    program = ["docker", "compose"] if plugin and plugin.returncode == 0 else ["docker-compose"]
+    done = subprocess.run([*program, *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -34,6 +47,50 @@ def dockerfile(name: str) -> Path:
     """Return where the image of a service is described."""
     build = SERVICES[name]["build"]
     return PROJECT_ROOT / build["context"] / build["dockerfile"]
+
+
+def test_docker_compose_takes_the_file() -> None:
+    """Docker Compose's own parser finds nothing wrong, and knows every service and volume."""
+    parsed = yaml.safe_load(compose("config"))
+
+    assert set(SERVICES) - {"lastlogin"} <= set(parsed["services"])
+    assert set(COMPOSE["volumes"]) == set(parsed["volumes"])
+
+
+# Where the services of the containers differ from those of the local stack, and why.
+DIFFERENCES = {
+    "producer": {
+        "backend": "a container's host name is new with each container",
+        "socket": "a volume that Dovecot mounts too; its mail user is in the socket's group",
+        "spool": "a named volume",
+        "kafka": "another address",
+        "log": "JSON comes by itself where there is no terminal",
+        "metrics": "reached by Prometheus from another container",
+    },
+    "consumer": {
+        "kafka": "another address",
+        "cassandra": "another address",
+        "log": "JSON comes by itself where there is no terminal",
+        "metrics": "reached by Prometheus from another container",
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "local"), [("producer", ProducerService), ("consumer", ConsumerService)])
+def test_settings_are_those_of_the_local_stack(
+    name: str, local: type[ProducerService | ConsumerService], tmp_path: Path
+) -> None:
+    """But for the sections that are listed with their reasons, a container's service has the local stack's settings."""
+    file = tmp_path / "local.toml"
+    file.write_text(render_toml(local(Layout(tmp_path)).settings()), encoding="utf-8")
+    stack = load(OURS[name], file, {}).model_dump(mode="json")
+    container = load(
+        OURS[name], PROJECT_ROOT / "deploy" / f"{name}.toml", dict(SERVICES[name]["environment"])
+    ).model_dump(mode="json")
+
+    differing = {key for key in stack if stack[key] != container[key]}
+    assert differing <= set(DIFFERENCES[name])
+    assert container["metrics"] == {"address": "0.0.0.0", "port": 9468 if name == "producer" else 9469}
 
 
 def test_every_mount_is_a_file_of_the_repository_or_a_declared_volume() -> None:
@@ -94,8 +151,6 @@ def test_the_settings_of_a_service_are_known_and_valid(name: str) -> None:
     """The real settings take the mounted file together with the service's environment."""
     cls, service = OURS[name], SERVICES[name]
     environ = dict(service["environment"])
-    if "metrics" not in cls.model_fields:  # the services without an endpoint of their own yet
-        environ = {key: value for key, value in environ.items() if "_METRICS__" not in key}
     file = next(mount.split(":")[0] for mount in service["volumes"] if "toml" in mount)
     settings = load(cls, PROJECT_ROOT / file, environ).model_dump(mode="json")
     assert settings["kafka"]["bootstrap_servers"] == ["kafka:9092"]
@@ -116,7 +171,7 @@ def test_dovecot_is_told_the_same_as_in_the_local_stack() -> None:
     """But for where things lie, whom mail belongs to and where it listens, both configurations say the same."""
     local = render_configuration(Layout(Path("/x")), DovecotOptions(), Account(None, 1, 1))
     place = re.compile(
-        r"#|base_dir|state_dir|log_path|mail_location|mail_uid|mail_gid|args|last_login_dict|address|port"
+        r"#|login_trusted_networks|base_dir|state_dir|log_path|mail_location|mail_uid|mail_gid|args|last_login_dict|address|port"
     )
 
     def said(text: str) -> list[str]:

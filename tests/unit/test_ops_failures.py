@@ -5,11 +5,11 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError,
 from cassandra import AuthenticationFailed, DriverException, InvalidRequest, OperationTimedOut, Unauthorized
 from cassandra.cluster import NoHostAvailable
 
-from lastlogin_ops.kafka import check, in_words
 from lastlogin_ops.reader import failure_in_words
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings
+from lastlogin_service.kafka_admin import check, in_words
 
 
 KAFKA = KafkaSettings(bootstrap_servers=["k:9092"])
