@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lastlogin_consumer.decode import POISON_REASONS, PoisonReason
-from lastlogin_consumer.histogram import Histogram
 from lastlogin_consumer.lag import Lag
+from lastlogin_service.histogram import Histogram
 
 
 PREFIX = "lastlogin_consumer"

@@ -4,9 +4,8 @@ Nothing is pushed here while a login waits: a scrape reads counts that the serve
 anyway. Labels are closed sets and exist from the start, at 0; none ever names a user or an address.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -14,11 +13,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from lastlogin_producer.dictproto import REFUSAL_REASONS
-from lastlogin_producer.durations import Durations
 from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.serving import CLOSE_REASONS, ServerStats
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_schemas.event import QUARANTINE_REASONS
+from lastlogin_service.histogram import Histogram
 from lastlogin_service.kafka import TopicSettings
 
 
@@ -146,12 +145,8 @@ def _counters(name: str, text: str, label: str, values: Sequence[Label], counts:
     return family
 
 
-def _histogram(name: str, text: str, label: str, durations: Mapping[Label, Durations]) -> Metric:
+def _histogram(name: str, text: str, label: str, durations: Mapping[Label, Histogram]) -> Metric:
     family = HistogramMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
     for value, own in durations.items():
-        family.add_metric([value], _buckets(own.cumulative()), own.total_s)
+        family.add_metric([value], own.buckets(), own.total)
     return family
-
-
-def _buckets(cumulative: Iterable[tuple[float, int]]) -> list[tuple[str, float]]:
-    return [("+Inf" if bound == inf else str(bound), float(count)) for bound, count in cumulative]

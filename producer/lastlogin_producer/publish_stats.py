@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from lastlogin_producer.durations import Durations
+from lastlogin_service.histogram import Histogram
 
 
 PublishOutcome = Literal["acknowledged", "failed"]
@@ -22,8 +22,8 @@ class PublishStats:
     # Messages that Kafka acknowledged, by topic.
     published: Counter[str] = field(default_factory=Counter)
     # From handing over a batch to its acknowledgement, or to its error.
-    seconds: dict[PublishOutcome, Durations] = field(
-        default_factory=lambda: {outcome: Durations(PUBLISH_BOUNDS_S) for outcome in PUBLISH_OUTCOMES}
+    seconds: dict[PublishOutcome, Histogram] = field(
+        default_factory=lambda: {outcome: Histogram(PUBLISH_BOUNDS_S) for outcome in PUBLISH_OUTCOMES}
     )
     # Read from the spool, and neither acknowledged nor let go of.
     in_flight: int = 0

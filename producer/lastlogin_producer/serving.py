@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 import structlog
 
 from lastlogin_producer.dictproto import VIOLATION_REASONS, Limits, RefusalReason, ViolationReason
-from lastlogin_producer.durations import Durations
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.outcome import Outcome
 from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_service.histogram import Histogram
 from lastlogin_service.logs import Occasionally
 
 
@@ -74,8 +74,8 @@ class ServerStats:
     # Answered as unconfirmed because the spool took too long; its word, when it came, was not counted.
     late: int = 0
     # From reading a commit to writing its reply, by what the reply said.
-    reply_seconds: dict[Outcome, Durations] = field(
-        default_factory=lambda: {outcome: Durations(REPLY_BOUNDS_S) for outcome in Outcome}
+    reply_seconds: dict[Outcome, Histogram] = field(
+        default_factory=lambda: {outcome: Histogram(REPLY_BOUNDS_S) for outcome in Outcome}
     )
 
 

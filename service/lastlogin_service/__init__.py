@@ -6,5 +6,6 @@ tls         certificates for both         command     a service's command line a
 logs        one line per state change     signals     the first asks to stop, the second forces
 entry       the first thing that runs of a command
 endpoint    metrics and health over HTTP
+histogram   counts for hot paths
 backoff     pauses between retries        exits       exit codes, and the exception that carries one
 """

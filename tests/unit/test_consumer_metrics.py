@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastlogin_consumer.decode import POISON_REASONS
-from lastlogin_consumer.histogram import Histogram
 from lastlogin_consumer.lag import Lag
 from lastlogin_consumer.metrics import OUTCOMES, ConsumerMetrics, Outcome
 from lastlogin_consumer.outcome import outcome_of
@@ -127,16 +126,6 @@ def test_a_scrape_is_valid_text(registry: CollectorRegistry, metrics: ConsumerMe
     assert 1.0 == samples["cassandra_write_seconds_bucket", ("le", "15.0"), ("outcome", "timed_out")]
     assert 0.0 == samples["cassandra_write_seconds_count", ("outcome", "acknowledged")]
     assert 1.0 == samples["batch_rows_bucket", ("le", "50.0")]
-
-
-def test_bounds_belong_to_their_bucket() -> None:
-    """An observation on a bound counts at that bound and above, one beyond the last only as a whole."""
-    histogram = Histogram([1, 2.5])
-    for value in (0, 1, 1.1, 2.5, 3):
-        histogram.observe(value)
-
-    assert [("1.0", 2), ("2.5", 4), ("+Inf", 5)] == histogram.buckets()
-    assert 7.6 == pytest.approx(histogram.total)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from lastlogin_producer.dictproto import REFUSAL_REASONS
-from lastlogin_producer.durations import Durations
 from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.serving import CLOSE_REASONS
@@ -119,13 +118,3 @@ def test_a_reason_that_nobody_has_listed_is_not_exposed() -> None:
     sources.server.quarantined["somebody@example.org"] += 1
 
     assert b"somebody" not in generate_latest(registry)
-
-
-def test_durations() -> None:
-    """A duration counts in every bucket whose bound it does not exceed; the last bucket takes all."""
-    durations = Durations((1.0, 2.0))
-    for seconds in (0.5, 1.0, 1.5, 9.0):
-        durations.observe(seconds)
-
-    assert [(1.0, 2), (2.0, 3), (float("inf"), 4)] == list(durations.cumulative())
-    assert 12.0 == durations.total_s

@@ -1,4 +1,4 @@
-"""A histogram for the hot path. Pure."""
+"""A histogram for hot paths: one is counted for each login that is answered, and for each row. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from itertools import accumulate
 class Histogram:
     """Counts observations by upper bound; `bounds` ascend. For one thread.
 
-    prometheus_client's own takes a lock for each of its numbers: 0.9 us an observation, where a row may cost 16 us
+    prometheus_client's own takes a lock for each of its numbers: 0.8 us an observation, where a row may cost 16 us
     in all. This one takes 0.2 us.
     """
 
