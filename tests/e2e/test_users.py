@@ -28,7 +28,7 @@ def test_the_name_of_a_user(user: str, pipeline: Layout, table: StatsTable) -> N
 
 
 def test_all_of_them_at_once_without_address(pipeline: Layout, table: StatsTable) -> None:
-    """Keys without address are told from addresses in names, and the newer login clears the older one's address."""
+    """Sixty logins and deliveries at one time, keys without address: no part of a name is taken for one."""
     uses = [use for user in ODD_NAMES.values() for use in odd_uses(pipeline, user, WITHOUT_ADDRESS)]
 
     events = follow(pipeline, table, uses, at_once=True)
