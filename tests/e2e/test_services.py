@@ -3,7 +3,6 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -27,26 +26,26 @@ def dovecot_options() -> DovecotOptions:
     return ODD
 
 
-def _by_dovecot(servers: Running) -> dict[str, Callable[[], object]]:
-    """Programs of Dovecot that are no server, with the plugin enabled for all of them, as some sites have it."""
+def _by_dovecot(servers: Running, service: str, program: str, *arguments: str) -> Use:
+    """A program of Dovecot that is no server, with the plugin enabled for all of them, as some sites have it."""
     options = ["-c", str(servers.dovecot.directory / "dovecot.conf"), "-o", "mail_plugins=last_login"]
-    commands = {
-        "doveadm": ["doveadm", *options, "mailbox", "status", "-u", USER, "messages", "INBOX"],
-        "lda": ["/usr/lib/dovecot/deliver", *options, "-d", USER],
-    }
-    return {
-        service: lambda command=command: subprocess.run(  # type: ignore[misc]
-            command, input=b"Subject: delivery\n\nBody\n", check=True, capture_output=True
-        )
-        for service, command in commands.items()
-    }
+
+    def act() -> None:
+        mail = b"Subject: A delivery\n\nBody\n"
+        subprocess.run([program, *options, *arguments], input=mail, check=True, capture_output=True)
+
+    return Use(USER, service, act, f"last-login/{service}/{USER}/")
 
 
-def _over_the_socket(layout: Layout, service: str) -> None:
+def _over_the_socket(layout: Layout, service: str) -> Use:
     """A service for which the servers here have no program."""
-    key = f"shared/last-login/{service}/{USER}/{CLIENT}"
+    key = f"last-login/{service}/{USER}/{CLIENT}"
 
-    assert b"O1\n" == dict_client.write(layout.dict_socket, USER, key, str(time.time_ns() // 1_000_000))
+    def act() -> None:
+        at_ms = time.time_ns() // 1_000_000
+        assert b"O1\n" == dict_client.write(layout.dict_socket, USER, f"shared/{key}", str(at_ms))
+
+    return Use(USER, service, act, key, CLIENT)
 
 
 def test_services_without_a_column(pipeline: Layout, table: StatsTable, servers: Running) -> None:
@@ -54,26 +53,19 @@ def test_services_without_a_column(pipeline: Layout, table: StatsTable, servers:
     servers.consumer.stop()
     servers.consumer.start()
     servers.consumer.wait_ready()
-    by_dovecot = [
-        Use(USER, service, act, f"last-login/{service}/{USER}/") for service, act in _by_dovecot(servers).items()
-    ]
-    over_the_socket = [
-        Use(
-            USER,
-            service,
-            lambda service=service: _over_the_socket(pipeline, service),  # type: ignore[misc]
-            f"last-login/{service}/{USER}/{CLIENT}",
-            CLIENT,
-        )
-        for service in ("submission", "managesieve")
+    without_column = [
+        _by_dovecot(servers, "doveadm", "doveadm", "mailbox", "status", "-u", USER, "messages", "INBOX"),
+        _by_dovecot(servers, "lda", "/usr/lib/dovecot/deliver", "-d", USER),
+        _over_the_socket(pipeline, "submission"),
+        _over_the_socket(pipeline, "managesieve"),
     ]
     login = Use(USER, "imap", lambda: imap_login(pipeline, USER, CLIENT), f"last-login/imap/{USER}/{CLIENT}", CLIENT)
 
-    follow(pipeline, table, [*by_dovecot, *over_the_socket, login])
+    follow(pipeline, table, [*without_column, login])
     servers.consumer.stop()
 
     lines = [json.loads(line) for line in servers.consumer.log_tail(100) if line.startswith("{")]
-    assert {line["service"] for line in lines if line.get("action") == "unmapped"} <= {
-        use.service for use in (*by_dovecot, *over_the_socket)
-    }
+    named = {line["service"] for line in lines if line.get("action") == "unmapped"}
+    assert named
+    assert named <= {use.service for use in without_column}
     assert [(4, 1)] == [(line["unmapped"], line["written"]) for line in lines if line.get("action") == "stopped"]
