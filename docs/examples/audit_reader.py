@@ -57,8 +57,12 @@ consumer = Consumer({"bootstrap.servers": servers, **settings})
 consumer.subscribe(topics)
 try:
     while True:
-        if (message := consumer.poll(0.5)) is None or message.error():
-            continue  # librdkafka reconnects and tries again by itself
+        if (message := consumer.poll(0.5)) is None:
+            continue
+        if message.error():
+            print(message.error(), file=sys.stderr)
+            continue
+ # librdkafka reconnects and tries again by itself
         line = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
         headers = dict(message.headers() or [])
         try:
