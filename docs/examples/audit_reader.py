@@ -62,7 +62,7 @@ try:
         if message.error():
             print(message.error(), file=sys.stderr)
             continue
- # librdkafka reconnects and tries again by itself
+        # librdkafka reconnects and tries again by itself
         line = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
         headers = dict(message.headers() or [])
         try:
