@@ -60,9 +60,8 @@ try:
         if (message := consumer.poll(0.5)) is None:
             continue
         if message.error():
-            print(message.error(), file=sys.stderr)
+            print(message.error(), file=sys.stderr)  # librdkafka reconnects and tries again by itself
             continue
-        # librdkafka reconnects and tries again by itself
         line = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
         headers = dict(message.headers() or [])
         try:
