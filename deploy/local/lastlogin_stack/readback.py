@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 import lastlogin_schemas
 from lastlogin_schemas import codec, framing, headers
+from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.table import TableMapping, literal, select_cql
 from lastlogin_schemas.topics import EVENTS
@@ -37,7 +38,7 @@ class Record:
 
 
 class EventReader:
-    """Reads the topic of events in all its partitions, from its end or from its beginning."""
+    """Reads the topic of events in all its partitions, from its end or from its beginning; passes over what is no event."""
 
     def __init__(self, layout: Layout, *, from_beginning: bool = False, topic: str = EVENTS) -> None:
         self._consumer = Consumer(
@@ -96,9 +97,13 @@ class EventReader:
         if message is None or message.error():
             return None
         self._next[message.partition()] = message.offset() + 1
-        writer, body = framing.split(message.value(), {})
-        headers.verify_checksum(body, message.headers() or [])
-        return Record(message.partition(), message.offset(), codec.decode_login_event(body, writer))
+        try:
+            writer, body = framing.split(message.value(), {})
+            headers.verify_checksum(body, message.headers() or [])
+            return Record(message.partition(), message.offset(), codec.decode_login_event(body, writer))
+        except Undecodable:
+            # No event: somebody has put it there to see what becomes of it.
+            return None
 
 
 @dataclass(frozen=True, slots=True)
