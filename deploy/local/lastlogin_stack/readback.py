@@ -38,7 +38,7 @@ class Record:
 
 
 class EventReader:
-    """Reads the topic of events in all its partitions, from its end or from its beginning; passes over what is no event."""
+    """Reads the topic of events, from its end or from its beginning, and passes over what is no event."""
 
     def __init__(self, layout: Layout, *, from_beginning: bool = False, topic: str = EVENTS) -> None:
         self._consumer = Consumer(
