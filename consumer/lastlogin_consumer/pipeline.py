@@ -231,11 +231,11 @@ class PartitionPipeline:
         window, totals = self._window, self._stages.metrics.totals
         if logins := window.logins:
             await self._stages.table.write(logins)
+            totals.written += len(logins)
             self._stages.metrics.batch_rows.observe(len(logins))
         if window.poison:
             await self._stages.set_aside.send(window.poison)
             totals.set_aside.update(poison.reason for poison in window.poison)
-        totals.written += len(logins)
         totals.merged += window.merged
         totals.unmapped += window.unmapped
         totals.unchecked += window.unchecked

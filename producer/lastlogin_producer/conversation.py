@@ -31,7 +31,7 @@ class Conversation(asyncio.Protocol):
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._dict = DictConnection(shared.dict_names, shared.limits.connection)
-        # By place: when it was handed to the spool, and what. The oldest comes first.
+        # By place: when it was read, and what. The oldest comes first.
         self._unanswered: dict[int, tuple[float, CommittedWrite]] = {}
         self._active_at = 0.0
         self._line_since: float | None = None

@@ -69,6 +69,17 @@ async def test_quota_of_bytes(tmp_path: Path) -> None:
         assert list(range(4, 14)) == [row.sequence for row in await read_all(spool)]
 
 
+async def test_room_alone_ends_fullness(tmp_path: Path) -> None:
+    """A full spool that Kafka has emptied is not full any more, also when no login has come since."""
+    async with open_spool(tmp_path, max_rows=2) as spool:
+        assert Outcome.FULL is (await append(spool, *map(unnumbered, ("a", "b", "c"))))[-1]
+        assert spool.full
+        spool.delivered([row.sequence for row in await read_all(spool)])
+        await left(spool)
+
+        assert not spool.full
+
+
 async def test_disk_full(tmp_path: Path) -> None:
     """A group that the disk has no room for is refused, without a number lost; afterwards the spool goes on."""
     async with open_spool(tmp_path) as spool:

@@ -16,7 +16,7 @@ from lastlogin_consumer.outcome import outcome_of
 from lastlogin_consumer.settings import ConsumerSettings
 
 
-# By name as agreed with dashboards and alerts; counters with their ending.
+# By name: a rename breaks whoever queries them; counters with their ending.
 NAMES = {
     "lag_records",
     "lag_seconds",

@@ -223,6 +223,9 @@ class Spool:
         self._answered_at = self._loop.time()
         if report.entries:
             self._refused = report.outcomes[-1] is Outcome.FULL
+        elif report.gone:
+            # There is room again; whoever routes by readiness would else never send the login that shows it.
+            self._refused = False
         self.arrived.set()
         for (_, done), outcome in zip(report.entries, report.outcomes, strict=True):
             try:
