@@ -62,3 +62,9 @@ def lost_columns(before: TableMapping, after: TableMapping) -> list[str]:
         return {name for c in mapping.services.values() for name in (c.time, c.address) if name is not None}
 
     return sorted(columns(before) - columns(after))
+
+
+def require_columns(before: TableMapping, after: TableMapping) -> None:
+    """Raise `TableNotReady` when the table has lost columns that were written."""
+    if lost := lost_columns(before, after):
+        raise TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql")

@@ -7,10 +7,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_consumer.compact import WindowLimits
-from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
+from lastlogin_schemas.schema import Schema
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.endpoint import EndpointSettings
-from lastlogin_service.kafka import KafkaSettings, TopicSettings
+from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
 
@@ -47,7 +47,7 @@ class ConsumerSettings(ServiceSettings):
     # A login so far ahead of Kafka's append time comes from a wrong clock and would win for ever.
     future_limit_s: float = Field(default=300.0, ge=0, le=86_400 * 365)
     # Registry id (Confluent framing) -> version of the LoginEvent schema.
-    schema_ids: dict[Annotated[int, Field(ge=0, lt=2**32)], int] = Field(default_factory=dict, max_length=1000)
+    schema_ids: SchemaIds = Field(default_factory=dict)
     window: WindowSettings = WindowSettings()
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
@@ -57,15 +57,12 @@ class ConsumerSettings(ServiceSettings):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Schema versions that this release does not know."""
-        for schema_id, version in self.schema_ids.items():
-            if version not in LOGIN_EVENT_SCHEMAS:
-                known = ", ".join(map(str, LOGIN_EVENT_SCHEMAS))
-                yield "schema_ids", f"id {schema_id} must name a version of LoginEvent that we know: {known}"
+        yield from schema_id_problems(self.schema_ids)
 
     @property
     def schemas(self) -> dict[int, Schema]:
         """The schema of each registry id."""
-        return {schema_id: LOGIN_EVENT_SCHEMAS[version] for schema_id, version in self.schema_ids.items()}
+        return schemas_of(self.schema_ids)
 
     @property
     def limits(self) -> WindowLimits:

@@ -18,7 +18,7 @@ from cassandra.cluster import Cluster, NoHostAvailable, Session
 from cassandra.protocol import InvalidRequestException, PreparedQueryNotFound, ProtocolHandler
 from cassandra.query import BoundStatement, PreparedStatement
 
-from lastlogin_consumer.columns import Column, lost_columns, usable_part
+from lastlogin_consumer.columns import Column, require_columns, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping, insert_cql
@@ -76,8 +76,7 @@ class OpenTable:
         Raises `TableNotReady` when it no longer has the columns that are written, and what the driver raises.
         """
         found = _look_up(self.session, self.mapping)
-        if lost := lost_columns(self.mapping, found):
-            raise TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql")
+        require_columns(self.mapping, found)
         return replace(self, inserts=_inserts(self.session, self.mapping))
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import structlog
 from cassandra import InvalidRequest
 
 from lastlogin_consumer.burst import Burst
-from lastlogin_consumer.columns import lost_columns
+from lastlogin_consumer.columns import require_columns
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.metrics import ConsumerMetrics
@@ -245,8 +245,11 @@ class Writer:
             self._report(error)
             return
         old = self._table
-        if old is not None and (lost := lost_columns(old.mapping, table.mapping)):
-            self._report(TableNotReady(f"the table has lost {', '.join(lost)}, see tables.cql"))
+        try:
+            if old is not None:
+                require_columns(old.mapping, table.mapping)
+        except TableNotReady as error:
+            self._report(error)
             await _on_thread(table.close)
             return
         self._table = table

@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
+from lastlogin_schemas.schema import Schema
 from lastlogin_schemas.topics import RETENTION_DAYS, SET_ASIDE_MAX_MESSAGE_BYTES, TopicSpec, topic_spec
 from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.kafka import KafkaSettings, TopicSettings
+from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.settings import Section, Settings
 
 
@@ -54,19 +54,16 @@ class TailSettings(Section):
     """`[tail]`: how the events are framed."""
 
     # Registry id (Confluent framing) -> version of the LoginEvent schema, as in the consumer's settings.
-    schema_ids: dict[Annotated[int, Field(ge=0, lt=2**32)], int] = Field(default_factory=dict, max_length=1000)
+    schema_ids: SchemaIds = Field(default_factory=dict)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Schema versions that this release does not know."""
-        for schema_id, version in self.schema_ids.items():
-            if version not in LOGIN_EVENT_SCHEMAS:
-                known = ", ".join(map(str, LOGIN_EVENT_SCHEMAS))
-                yield "schema_ids", f"id {schema_id} must name a version of LoginEvent that we know: {known}"
+        yield from schema_id_problems(self.schema_ids)
 
     @property
     def schemas(self) -> dict[int, Schema]:
         """The schema of each registry id."""
-        return {schema_id: LOGIN_EVENT_SCHEMAS[version] for schema_id, version in self.schema_ids.items()}
+        return schemas_of(self.schema_ids)
 
 
 class OpsSettings(Settings):

@@ -161,7 +161,6 @@ class Conversation(asyncio.Protocol):
         if waited is None:
             return
         shared = self._shared
-        shared.stats.outcomes[outcome] += 1
         self._dict.reply(write, outcome)
         self._settle()
         shared.stats.reply_seconds[outcome].observe(shared.monotonic() - waited[0])

@@ -8,7 +8,9 @@ import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from lastlogin_producer.settings import SocketSettings
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
 
 
@@ -32,6 +34,11 @@ class SocketFile:
     mode: int = 0o660
     owner: str | None = None
     group: str | None = None
+
+    @classmethod
+    def of(cls, settings: SocketSettings) -> Self:
+        """What `[socket]` says."""
+        return cls(settings.path, int(settings.mode, 8), settings.owner, settings.group)
 
 
 class Listener:

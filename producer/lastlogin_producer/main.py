@@ -95,13 +95,12 @@ async def _serve(
 
 
 def _dict_server(settings: ProducerSettings, spool: Spool) -> DictServer:
-    file = settings.socket
     return DictServer(
-        Listener(SocketFile(file.path, int(file.mode, 8), file.owner, file.group)),
+        Listener(SocketFile.of(settings.socket)),
         settings.dicts.names,
         EventRules(spool.backend, settings.dicts.key_patterns, settings.dicts.default_service),
         spool,
-        ServerLimits(connections=file.max_connections),
+        ServerLimits(connections=settings.socket.max_connections),
         now_us=_now_us,
     )
 

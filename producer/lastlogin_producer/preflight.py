@@ -24,8 +24,7 @@ async def check(settings: ProducerSettings, name: str) -> list[Finding]:
 
 
 def _check_socket(settings: ProducerSettings) -> None:
-    file = settings.socket
-    listened_to = Listener(SocketFile(file.path, int(file.mode, 8), file.owner, file.group)).check()
+    listened_to = Listener(SocketFile.of(settings.socket)).check()
     # Who holds the lock of our spool is the producer that this configuration is for.
     if listened_to and not is_locked(settings.spool.directory / LOCK_NAME):
-        raise taken(file.path)
+        raise taken(settings.socket.path)

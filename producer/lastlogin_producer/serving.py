@@ -70,8 +70,7 @@ class ServerStats:
     closed: Counter[CloseReason] = field(default_factory=Counter)
     refused: Counter[RefusalReason] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    # Answered as unconfirmed because the spool took too long; its word, when it came, was not counted.
+    # Answered as unconfirmed because the spool took too long; its word, when it came, is not counted.
     late: int = 0
     # From reading a commit to writing its reply, by what the reply said.
     reply_seconds: dict[Outcome, Histogram] = field(

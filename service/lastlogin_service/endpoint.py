@@ -7,7 +7,6 @@
 Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"failing"` with `"reasons"`.
 """
 
-import asyncio
 import errno
 import json
 import os
@@ -90,9 +89,7 @@ class Endpoint:
         """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
         address, port = self._settings.address, self._settings.port
         try:
-            # Not left to the loop: uvloop hangs when it cannot bind.
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            listening = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+            listening = _listen(address, port)
         except OSError as error:
             raise bind_failure(address, port, error) from None
         await self._runner.setup()
@@ -117,12 +114,18 @@ class Endpoint:
         return web.json_response(body, status=503 if reasons else 200)
 
 
+def _listen(address: str, port: int) -> socket.socket:
+    """Listen. Not left to the loop: uvloop hangs when it cannot bind. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=_BACKLOG)
+
+
 def bind_failure(address: str, port: int, error: OSError) -> Exit:
     """Say why nobody can listen there, and what to do."""
     where = f"metrics.address {address}, metrics.port {port}"
     if error.errno == errno.EADDRINUSE:
         return Exit(TEMPFAIL, f"{where}: another program listens there; stop it, or choose another port")
-    # asyncio wraps the system's own words in a sentence; for a name that does not resolve there are no others.
+    # The library wraps the system's own words in a sentence; for a name that does not resolve there are no others.
     why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
     return Exit(CONFIG, f"{where}: cannot listen there: {why}; the address must be one of this machine")
 
@@ -137,13 +140,8 @@ def check_bindable(settings: EndpointSettings, name: str) -> None:
 
     For `--check-config`, which is often run beside the running service. Blocks. Raises `Exit` as `Endpoint.start`.
     """
-
-    async def attempt() -> None:
-        server = await asyncio.start_server(lambda _r, _w: None, settings.address, settings.port)
-        server.close()
-
     try:
-        asyncio.run(attempt())
+        _listen(settings.address, settings.port).close()
     except OSError as error:
         if error.errno != errno.EADDRINUSE or _service_at(settings) != name:
             raise bind_failure(settings.address, settings.port, error) from None

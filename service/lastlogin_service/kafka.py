@@ -2,13 +2,14 @@
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from lastlogin_schemas import topics
+from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import Section, matching
 from lastlogin_service.tls import certificate_problems, client_context
@@ -32,6 +33,10 @@ TopicName = Annotated[
         r"(?!\.\.?$)[\w.-]{1,249}", "must be a topic name: up to 249 letters, digits, dots, hyphens and underscores"
     ),
 ]
+
+
+# Registry id (Confluent framing) -> version of the LoginEvent schema.
+SchemaIds = Annotated[dict[Annotated[int, Field(ge=0, lt=2**32)], int], Field(max_length=1000)]
 
 
 class KafkaSettings(Section):
@@ -89,6 +94,19 @@ class TopicSettings(Section):
             yield "quarantine", "must be another topic than events"
         if self.dead_letters in (self.events, self.quarantine):
             yield "dead_letters", "must be another topic than events and quarantine"
+
+
+def schema_id_problems(schema_ids: Mapping[int, int]) -> Iterator[tuple[str, str]]:
+    """Schema versions that this release does not know, as problems of the key `schema_ids`."""
+    for schema_id, version in schema_ids.items():
+        if version not in LOGIN_EVENT_SCHEMAS:
+            known = ", ".join(map(str, LOGIN_EVENT_SCHEMAS))
+            yield "schema_ids", f"id {schema_id} must name a version of LoginEvent that we know: {known}"
+
+
+def schemas_of(schema_ids: Mapping[int, int]) -> dict[int, Schema]:
+    """The schema of each registry id, of which `schema_id_problems` found none wrong."""
+    return {schema_id: LOGIN_EVENT_SCHEMAS[version] for schema_id, version in schema_ids.items()}
 
 
 def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.command import Ended, service
+from tests.support.consumer import consumer_variables
 from tests.support.dict_client import write
 from tests.support.producer import ProducerProcess
 from tests.support.topics import Topics, own_topics
@@ -34,13 +35,6 @@ def topics(stack: Layout) -> Iterator[Topics]:
         yield topics
 
 
-@pytest.fixture
-def rows(stack: Layout) -> Iterator[StatsTable]:
-    """For its session."""
-    with StatsTable(stack) as table:
-        yield table
-
-
 def producer(directory: Path, **variables: str) -> Ended:
     """Check a producer's configuration; without `variables` nothing but Kafka is missing."""
     own = {"SOCKET__PATH": str(directory / "dict.sock"), "SPOOL__DIRECTORY": str(directory / "spool")}
@@ -49,16 +43,7 @@ def producer(directory: Path, **variables: str) -> Ended:
 
 def consumer(layout: Layout, topics: Topics, *arguments: str, **variables: str) -> Ended:
     """Run a consumer that ends by itself."""
-    own = {
-        "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,
-        "TOPICS__EVENTS": topics.events,
-        "TOPICS__DEAD_LETTERS": topics.dead_letters,
-        "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
-        "CASSANDRA__PORT": str(layout.cassandra_port),
-        "METRICS__PORT": "0",
-        "LOG__FORMAT": "json",
-    }
-    return service(CONSUMER, *arguments, **(own | variables))
+    return service(CONSUMER, *arguments, **(consumer_variables(layout, topics) | variables))
 
 
 def test_kafka_away(tmp_path: Path) -> None:

@@ -28,24 +28,6 @@ def topics(stack: Layout) -> Iterator[Topics]:
         yield topics
 
 
-@pytest.fixture
-def cassandra(stack: Layout) -> Iterator[Cassandra]:
-    """Cassandra, for stopping; it runs again afterwards."""
-    server = Cassandra(stack)
-    yield server
-    server.start()
-    server.wait_ready()
-
-
-@pytest.fixture
-def kafka(stack: Layout) -> Iterator[Kafka]:
-    """Kafka, for stopping; it runs again afterwards."""
-    server = Kafka(stack)
-    yield server
-    server.start()
-    server.wait_ready()
-
-
 def _events(count: int) -> list[LoginEvent]:
     prefix = f"metrics-{uuid4().hex[:8]}"
     now = time.time_ns() // 1000

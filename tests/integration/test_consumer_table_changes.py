@@ -27,13 +27,6 @@ def topics(stack: Layout) -> Iterator[Topics]:
 
 
 @pytest.fixture
-def rows(stack: Layout) -> Iterator[StatsTable]:
-    """For its session."""
-    with StatsTable(stack) as table:
-        yield table
-
-
-@pytest.fixture
 def name(rows: StatsTable) -> Iterator[str]:
     """A table of one test."""
     name = f"changed_{uuid4().hex[:12]}"

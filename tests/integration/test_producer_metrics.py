@@ -14,7 +14,7 @@ from lastlogin_stack.layout import Layout
 from tests.support.dict_client import write
 from tests.support.http import get, samples
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, out_topics
+from tests.support.publisher import OutTopics, made_topics
 
 
 NOW = "1795387910161"
@@ -23,9 +23,7 @@ NOW = "1795387910161"
 @pytest.fixture
 def topics(stack: Layout) -> Iterator[OutTopics]:
     """Topics of one test, made."""
-    with out_topics(stack) as topics:
-        topics.create(topics.events)
-        topics.create(topics.quarantine, partitions=1)
+    with made_topics(stack) as topics:
         yield topics
 
 

@@ -10,7 +10,7 @@ from lastlogin_service.exits import CONFIG, TEMPFAIL
 from lastlogin_stack.layout import Layout
 from tests.support.dict_client import Load, write
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, out_topics
+from tests.support.publisher import OutTopics, made_topics
 
 
 MIB = 1_048_576
@@ -20,9 +20,7 @@ NOW = "1795387910161"
 @pytest.fixture
 def topics(stack: Layout) -> Iterator[OutTopics]:
     """Topics of one test, made."""
-    with out_topics(stack) as topics:
-        topics.create(topics.events)
-        topics.create(topics.quarantine, partitions=1)
+    with made_topics(stack) as topics:
         yield topics
 
 

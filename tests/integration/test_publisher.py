@@ -23,7 +23,7 @@ from lastlogin_schemas.headers import verify_checksum
 from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
-from tests.support.publisher import OutTopics, eventually, out_topics, publishing, waiting
+from tests.support.publisher import OutTopics, eventually, made_topics, out_topics, publishing, waiting
 from tests.support.spool import BACKEND, append, open_spool, store, unnumbered
 
 
@@ -33,9 +33,7 @@ WRITE = RawWrite(b"\xff\xfe", "bad_user", "no UTF-8", "statsdb", ((b"shared/x", 
 @pytest.fixture
 def topics(stack: Layout) -> Iterator[OutTopics]:
     """Topics of one test, made."""
-    with out_topics(stack) as topics:
-        topics.create(topics.events)
-        topics.create(topics.quarantine, partitions=1)
+    with made_topics(stack) as topics:
         yield topics
 
 
@@ -44,15 +42,6 @@ def unmade(stack: Layout) -> Iterator[OutTopics]:
     """Topics of one test that do not exist yet."""
     with out_topics(stack) as topics:
         yield topics
-
-
-@pytest.fixture
-def kafka(stack: Layout) -> Iterator[Kafka]:
-    """Kafka, for stopping; it runs again afterwards."""
-    server = Kafka(stack)
-    yield server
-    server.start()
-    server.wait_ready()
 
 
 @contextmanager

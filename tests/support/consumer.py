@@ -10,22 +10,25 @@ from tests.support.process import ServiceProcess
 from tests.support.topics import Topics
 
 
+def consumer_variables(layout: Layout, topics: Topics) -> dict[str, str]:
+    """Settings of a consumer of `topics`, as variables without their prefix."""
+    return {
+        "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,
+        "TOPICS__EVENTS": topics.events,
+        "TOPICS__DEAD_LETTERS": topics.dead_letters,
+        "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
+        "CASSANDRA__PORT": str(layout.cassandra_port),
+        "METRICS__PORT": "0",
+        "LOG__FORMAT": "json",
+    }
+
+
 class ConsumerProcess(ServiceProcess):
     """`lastlogin-consumer` with settings from the environment."""
 
     def __init__(self, layout: Layout, topics: Topics, directory: Path, **settings: str) -> None:
         self.group = topics.events
-        own = {
-            "GROUP": self.group,
-            "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,
-            "TOPICS__EVENTS": topics.events,
-            "TOPICS__DEAD_LETTERS": topics.dead_letters,
-            "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
-            "CASSANDRA__PORT": str(layout.cassandra_port),
-            "METRICS__PORT": "0",
-            "LOG__FORMAT": "json",
-            **settings,
-        }
+        own = {"GROUP": self.group} | consumer_variables(layout, topics) | settings
         super().__init__("lastlogin-consumer", directory / f"consumer-{uuid4().hex[:8]}.log", own)
 
     def scrape(self) -> dict[str, float]:

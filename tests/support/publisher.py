@@ -98,6 +98,15 @@ def out_topics(layout: Layout) -> Iterator[OutTopics]:
         topics.delete()
 
 
+@contextmanager
+def made_topics(layout: Layout) -> Iterator[OutTopics]:
+    """As `out_topics`, and made before."""
+    with out_topics(layout) as topics:
+        topics.create(topics.events)
+        topics.create(topics.quarantine, partitions=1)
+        yield topics
+
+
 @asynccontextmanager
 async def publishing(directory: Path, topics: OutTopics, **settings: Any) -> AsyncIterator[tuple[Spool, Publisher]]:
     """A spool that a publisher empties; both end with the block."""
