@@ -1,4 +1,7 @@
-"""One client's connection: feed, dispatch, write; what it means is decided in `dictproto` and `events`."""
+"""A connection that does more than bring one whole login: feed, dispatch, write.
+
+What it means is decided in `dictproto` and `events`.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,17 +10,20 @@ from functools import partial
 from lastlogin_producer.dictproto import CommittedWrite, DictConnection, ProtocolViolation, Request
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.serving import CloseReason, Shared
-from lastlogin_schemas.event import RawWrite
 
 
 class Conversation(asyncio.Protocol):
-    """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed."""
+    """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed.
+
+    `hello` is the line that an answered login began with; `data` was read and not looked at yet.
+    """
 
     __slots__ = (
         "_active_at",
         "_blocked_since",
         "_closing",
         "_committed",
+        "_data",
         "_dict",
         "_leaving",
         "_line_since",
@@ -28,16 +34,18 @@ class Conversation(asyncio.Protocol):
     )
     _transport: asyncio.Transport
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, hello: bytes = b"", data: bytes = b"") -> None:
         self._shared = shared
         self._dict = DictConnection(shared.dict_names, shared.limits.connection)
+        self._dict.receive_data(hello)
+        self._data = data
         # By place: when it was read, and what. The oldest comes first.
         self._unanswered: dict[int, tuple[float, CommittedWrite]] = {}
         self._active_at = 0.0
         self._line_since: float | None = None
         self._blocked_since: float | None = None
         self._reading = True
-        self._committed = False
+        self._committed = bool(hello)
         self._leaving = False
         self._closing = False
 
@@ -47,16 +55,15 @@ class Conversation(asyncio.Protocol):
         return len(self._unanswered)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection on, or close it when there are too many."""
-        shared = self._shared
+        """Go on where the arrival ended."""
         self._transport = transport
-        self._active_at = self._line_since = shared.monotonic()
-        shared.stats.accepted += 1
-        crowded = len(shared.conversations) >= shared.limits.connections
-        shared.conversations.add(self)
-        if crowded:
-            self._leave("too_many", f"More than {shared.limits.connections} connections; closing the newest")
-            self._settle()
+        self._active_at = self._shared.monotonic()
+        if not self._committed:
+            self._line_since = self._active_at
+        self._shared.connections.add(self)
+        if self._data:
+            self.data_received(self._data)
+            self._data = b""
 
     def data_received(self, data: bytes) -> None:
         """Act on what was read and send what is known by then."""
@@ -75,11 +82,8 @@ class Conversation(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection; what it committed is stored nevertheless."""
-        shared = self._shared
         self._closing = True
-        shared.conversations.discard(self)
-        if shared.draining and not shared.conversations:
-            shared.empty.set()
+        self._shared.forget(self)
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not read."""
@@ -147,14 +151,9 @@ class Conversation(asyncio.Protocol):
                 self._shared.warn("dict_refused", request.reason, "Refused what a client asked for")
 
     def _store(self, write: CommittedWrite) -> None:
-        shared = self._shared
         self._committed = True
         self._unanswered[write.place] = self._active_at, write
-        message = shared.rules.interpret(write, shared.now_us())
-        if isinstance(message, RawWrite):
-            shared.stats.quarantined[message.reason] += 1
-            shared.warn("write_quarantined", message.reason, f"A write is no login: {message.detail}")
-        shared.spool.append(message, partial(self._on_outcome, write))
+        self._shared.store(write, partial(self._on_outcome, write))
 
     def _on_outcome(self, write: CommittedWrite, outcome: Outcome) -> None:
         waited = self._unanswered.pop(write.place, None)
@@ -169,12 +168,9 @@ class Conversation(asyncio.Protocol):
         for place, (since, write) in tuple(self._unanswered.items()):
             if since <= too_old:
                 del self._unanswered[place]
-                self._shared.stats.late += 1
+                self._shared.give_up()
                 self._shared.stats.reply_seconds[Outcome.UNCONFIRMED].observe(now - since)
                 self._dict.reply(write, Outcome.UNCONFIRMED)
-        self._shared.warn(
-            "spool_late", "commit_s", f"The spool did not answer a commit within {self._shared.limits.commit_s:g} s"
-        )
         self._settle()
 
     def _leave(self, reason: CloseReason, sentence: str) -> None:

@@ -5,14 +5,13 @@ No task per connection and no timer per connection either: one sweep looks after
 
 import asyncio
 import resource
-import select
 import time
 from collections.abc import Callable, Iterable
 
 import structlog
 
-from lastlogin_producer.conversation import Conversation
 from lastlogin_producer.events import EventRules
+from lastlogin_producer.intake import Intake
 from lastlogin_producer.listener import BACKLOG, Listener
 from lastlogin_producer.serving import ServerLimits, ServerStats, Shared, Spool
 
@@ -26,9 +25,6 @@ _OTHER_FILES = 128
 
 # Dovecot sends a login within a millisecond of connecting; what has not come by then is not on its way.
 _GRACE_S = 1.0
-
-# Rounds of the loop between accepting a connection and knowing of it: none with uvloop, three with asyncio's own.
-_ACCEPT_ROUNDS = 10
 
 
 class DictServer:
@@ -53,10 +49,8 @@ class DictServer:
         self._limits = limits
         self._monotonic = monotonic
         names = {name.encode(): name for name in dict_names}
-        self._shared = Shared(names, rules, spool, limits, monotonic, now_us)
-        # Tells whether somebody has connected and was not accepted yet.
-        self._queue = select.poll()
-        self._server: asyncio.AbstractServer | None = None
+        self._shared = Shared(names, rules, spool, limits, monotonic=monotonic, now_us=now_us)
+        self._intake: Intake | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
@@ -67,64 +61,50 @@ class DictServer:
     @property
     def listening(self) -> bool:
         """Whether clients can connect."""
-        return self._server is not None
+        return self._intake is not None and self._intake.accepting
 
     @property
     def connections(self) -> int:
         """Connections that are open."""
-        return len(self._shared.conversations)
+        return len(self._shared.connections)
 
     async def start(self) -> None:
-        """Listen and serve. Raises Exit as `Listener.open` does.
-
-        Without file descriptors left uvloop closes what connects, at once. (asyncio's own loop spins instead, and
-        logs each turn; it serves tests.)
-        """
+        """Listen and serve. Raises Exit as `Listener.open` does."""
         _allow_files(self._limits.connections + _OTHER_FILES)
-        listening = self._listener.open()
-        self._queue.register(listening, select.POLLIN)
-        self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: Conversation(self._shared), sock=listening, backlog=BACKLOG
-        )
+        self._intake = Intake(self._shared)
+        self._intake.start(self._listener.open())
         self._schedule_sweep()
         _log.info(f"Serving dict clients on {self._listener.path}", action="dict_listening")
 
     def sweep(self) -> None:
         """Answer and close what has waited too long. Happens by itself every `limits.sweep_s`."""
         now = self._monotonic()
-        for conversation in tuple(self._shared.conversations):
-            conversation.check(now)
+        for connection in tuple(self._shared.connections):
+            connection.check(now)
 
     async def stop_accepting(self) -> None:
         """Remove the socket file, take on who has connected already, and stop listening."""
-        if self._server is None:
+        if self._intake is None:
             return
         self._listener.remove()
-        # uvloop accepts one in a round. Without a file nobody joins the queue, which is no longer than this.
-        for _ in range(BACKLOG):
-            if not self._queue.poll(0):
-                break
-            await asyncio.sleep(0)
-        for _ in range(_ACCEPT_ROUNDS):
-            await asyncio.sleep(0)
-        self._server.close()
-        self._server = None
+        # Without a file nobody joins the queue, which is no longer than this.
+        await self._intake.stop(BACKLOG)
 
     async def drain(self, deadline_s: float) -> int:
         """Answer what was committed, then close all connections. Returns how many commits were left unanswered."""
         shared = self._shared
         ends_at = time.monotonic() + deadline_s
         shared.draining = True
-        for conversation in tuple(shared.conversations):
-            conversation.end_if_quiet()
+        for connection in tuple(shared.connections):
+            connection.end_if_quiet()
         await self._wait_until_empty(min(_GRACE_S, deadline_s))
-        for conversation in tuple(shared.conversations):
-            conversation.end()
+        for connection in tuple(shared.connections):
+            connection.end()
         await self._wait_until_empty(ends_at - time.monotonic())
         left = 0
-        for conversation in tuple(shared.conversations):
-            left += conversation.unanswered
-            conversation.abort()
+        for connection in tuple(shared.connections):
+            left += connection.unanswered
+            connection.abort()
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
@@ -132,7 +112,7 @@ class DictServer:
         return left
 
     async def _wait_until_empty(self, timeout_s: float) -> None:
-        if not self._shared.conversations:
+        if not self._shared.connections:
             return
         try:
             await asyncio.wait_for(self._shared.empty.wait(), timeout_s)

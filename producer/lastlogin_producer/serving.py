@@ -4,20 +4,23 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import structlog
 
-from lastlogin_producer.dictproto import VIOLATION_REASONS, Limits, RefusalReason, ViolationReason
+from lastlogin_producer.dictproto import (
+    VIOLATION_REASONS,
+    CommittedWrite,
+    Limits,
+    RefusalReason,
+    ViolationReason,
+    WholeLogins,
+)
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.outcome import Outcome
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.histogram import Histogram
 from lastlogin_service.logs import Occasionally
-
-
-if TYPE_CHECKING:
-    from lastlogin_producer.conversation import Conversation
 
 
 _log = structlog.get_logger(__name__)
@@ -40,6 +43,26 @@ class Spool(Protocol):
 
     def append(self, message: LoginEvent | RawWrite, done: Callable[[Outcome], None]) -> None:
         """Store `message`; call `done` with what became of it: once, later, in the event loop. Never blocks."""
+
+
+class Connection(Protocol):
+    """One client's connection, as the server sees it."""
+
+    @property
+    def unanswered(self) -> int:
+        """Commits whose client waits for the reply."""
+
+    def check(self, now: float) -> None:
+        """Answer or close what has waited too long; `now` in seconds of the server's monotonic clock."""
+
+    def end(self) -> None:
+        """Take nothing more, and close once nothing is owed."""
+
+    def end_if_quiet(self) -> None:
+        """Close a connection that is between two logins. One that has not brought any is about to."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +101,61 @@ class ServerStats:
     )
 
 
-@dataclass(slots=True)
 class Shared:
     """A server's rules, limits and counts, and its open connections."""
 
-    dict_names: Mapping[bytes, str]
-    rules: EventRules
-    spool: Spool
-    limits: ServerLimits
-    monotonic: Callable[[], float]
-    now_us: Callable[[], int]
-    stats: ServerStats = field(default_factory=ServerStats)
-    conversations: "set[Conversation]" = field(default_factory=set)
-    # Connections end where they can; `empty` is set when the last one has.
-    draining: bool = False
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
-    occasionally: Occasionally = field(default_factory=lambda: Occasionally(_REPEAT_LOG_S))
+    def __init__(
+        self,
+        dict_names: Mapping[bytes, str],
+        rules: EventRules,
+        spool: Spool,
+        limits: ServerLimits,
+        *,
+        monotonic: Callable[[], float],
+        now_us: Callable[[], int],
+    ) -> None:
+        self.dict_names = dict_names
+        self.limits = limits
+        self.monotonic = monotonic
+        self.whole = WholeLogins(dict_names, limits.connection.sets)
+        self.stats = ServerStats()
+        self.connections: set[Connection] = set()
+        # Connections end where they can; `empty` is set when the last one has.
+        self.draining = False
+        self.empty = asyncio.Event()
+        self._rules = rules
+        self._spool = spool
+        self._now_us = now_us
+        self._occasionally = Occasionally(_REPEAT_LOG_S)
+
+    def store(self, write: CommittedWrite, done: Callable[[Outcome], None]) -> None:
+        """Have the spool keep what `write` means, and call `done` once: later, in the event loop."""
+        message = self._rules.interpret(write, self._now_us())
+        if isinstance(message, RawWrite):
+            self.stats.quarantined[message.reason] += 1
+            self.warn("write_quarantined", message.reason, f"A write is no login: {message.detail}")
+        self._spool.append(message, done)
+
+    def give_up(self) -> None:
+        """Count a commit that is answered although the spool has not."""
+        self.stats.late += 1
+        self.warn("spool_late", "commit_s", f"The spool did not answer a commit within {self.limits.commit_s:g} s")
+
+    def turn_away(self) -> None:
+        """Count a connection that is closed because there are too many."""
+        self.stats.closed["too_many"] += 1
+        self.warn(
+            "dict_connection_closed", "too_many", f"More than {self.limits.connections} connections; closing the newest"
+        )
+
+    def forget(self, connection: Connection) -> None:
+        """Take a connection out that has ended, or goes on as another."""
+        self.connections.discard(connection)
+        if self.draining and not self.connections:
+            self.empty.set()
 
     def warn(self, action: str, reason: str, sentence: str) -> None:
         """Log `sentence`, now and then."""
-        held_back = self.occasionally.suppressed((action, reason))
+        held_back = self._occasionally.suppressed((action, reason))
         if held_back is not None:
             _log.warning(sentence, action=action, reason=reason, held_back=held_back)

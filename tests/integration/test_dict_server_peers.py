@@ -55,7 +55,7 @@ class Running:
     @property
     def conversation(self) -> Conversation:
         """The only one that is open."""
-        [conversation] = self.server._shared.conversations
+        [conversation] = self.server._shared.connections
         return conversation
 
     def pass_time(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 connection    bytes in, committed writes out; outcomes in, bytes out
 commands      what a client's bytes amount to
 lines         bytes to lines
+whole         a login that comes in one piece, read at once
 transactions  those that were begun and not ended, within limits
 replies       what may go back: the closed grammar, the order
 tabescape     how fields are quoted
@@ -21,8 +22,9 @@ from lastlogin_producer.dictproto.commands import (
     ViolationReason,
 )
 from lastlogin_producer.dictproto.connection import DictConnection
-from lastlogin_producer.dictproto.replies import reply_line
+from lastlogin_producer.dictproto.replies import outcome_line, reply_line
 from lastlogin_producer.dictproto.transactions import Limits
+from lastlogin_producer.dictproto.whole import WholeLogins
 
 
 __all__ = [
@@ -36,5 +38,7 @@ __all__ = [
     "RefusalReason",
     "Request",
     "ViolationReason",
+    "WholeLogins",
+    "outcome_line",
     "reply_line",
 ]

@@ -11,7 +11,7 @@ from lastlogin_producer.dictproto.commands import (
     ViolationReason,
 )
 from lastlogin_producer.dictproto.lines import LineBuffer
-from lastlogin_producer.dictproto.replies import Command, ReplyQueue, reply_line
+from lastlogin_producer.dictproto.replies import Command, ReplyQueue, outcome_line, reply_line
 from lastlogin_producer.dictproto.tabescape import unescape
 from lastlogin_producer.dictproto.transactions import BadTransactionIdError, Limits, OpenTransactions
 from lastlogin_producer.outcome import Outcome
@@ -115,12 +115,7 @@ class DictConnection:
     def reply(self, write: CommittedWrite, outcome: Outcome) -> bool:
         """Answer a write; False when it had been answered before, which changes nothing."""
         command: Command = b"D" if write.asynchronous else b"C"
-        if outcome is Outcome.STORED:
-            line = reply_line(b"O", command, write.transaction_id)
-        elif outcome is Outcome.FULL:
-            line = reply_line(b"F", command, write.transaction_id, outcome.value)
-        else:
-            line = reply_line(b"W", command, write.transaction_id, outcome.value)
+        line = outcome_line(outcome, command, write.transaction_id)
         return self._replies.fill(write.place, line)
 
     def data_to_send(self) -> bytes:

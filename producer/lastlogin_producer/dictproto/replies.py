@@ -7,6 +7,8 @@ the reply to the next command, and `N` for success.
 import re
 from typing import Literal, TypeAlias
 
+from lastlogin_producer.outcome import Outcome
+
 
 # What is answered: commit, asynchronous commit (major 2), look-up or iteration.
 Command: TypeAlias = Literal[b"C", b"D", b"L"]
@@ -33,6 +35,14 @@ def reply_line(verdict: Verdict, command: Command, transaction_id: bytes = b"", 
     if command == b"D":
         return b"A%b%b\n" % (b"O" if verdict == b"O" else b"F", transaction_id)
     return b"F%b\n" % _printable(message)
+
+
+_VERDICTS: dict[Outcome, Verdict] = {Outcome.STORED: b"O", Outcome.FULL: b"F", Outcome.UNCONFIRMED: b"W"}
+
+
+def outcome_line(outcome: Outcome, command: Command, transaction_id: bytes) -> bytes:
+    """Line that tells a commit what became of its write."""
+    return reply_line(_VERDICTS[outcome], command, transaction_id, outcome.value)
 
 
 class ReplyQueue:

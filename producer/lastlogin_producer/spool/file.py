@@ -39,6 +39,13 @@ _KEEP_FREE_PAGES = 1024
 # Below the 2 s that a login may wait. Only a person with the sqlite3 shell can hold the file's lock.
 _BUSY_TIMEOUT_S = 1.0
 
+_COLUMNS = 4
+# Of the table messages, for so many rows at once.
+_INSERTS = [
+    (rows, f"INSERT INTO messages VALUES {', '.join(['(?, ?, ?, ?)'] * rows)}")  # noqa: S608 - no values in it
+    for rows in (64, 16, 4, 1)
+]
+
 _CREATE = f"""
 BEGIN;
 CREATE TABLE messages (
@@ -123,23 +130,23 @@ class SpoolFile:
         connection = self._connection
         sequence = self.last_sequence
         added = 0
-        rows: list[tuple[int, int, int, bytes]] = []
+        rows: list[int | bytes] = []
         for kind, unnumbered in bodies:
             sequence += 1
             body = unnumbered + self._epoch_bytes + avro_long(sequence)
             added += len(body) + ROW_OVERHEAD_BYTES
-            rows.append((sequence, kind, checksum(kind, body), body))
+            rows += sequence, kind, checksum(kind, body), body
         with translated():
             if _identity(self.path) != self._identity:
                 # SQLite would go on with a file that no start finds again.
                 raise Unsure("the file was replaced while in use")
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
+                _insert(connection, rows)
                 gone, freed = self._delete(delivered, damaged)
                 connection.execute(
                     "UPDATE meta SET last_sequence = ?, rows = ?, bytes = ?",
-                    (sequence, self.rows + len(rows) - gone, self.bytes + added - freed),
+                    (sequence, self.rows + len(bodies) - gone, self.bytes + added - freed),
                 )
                 connection.execute("COMMIT")
             except sqlite3.Error:
@@ -147,7 +154,7 @@ class SpoolFile:
                     connection.execute("ROLLBACK")
                 raise
         self.last_sequence = sequence
-        self.rows += len(rows) - gone
+        self.rows += len(bodies) - gone
         self.bytes += added - freed
         self._bound_wal()
 
@@ -194,6 +201,20 @@ class SpoolFile:
     def close(self) -> None:
         """Close the file; SQLite empties and removes its WAL."""
         self._connection.close()
+
+
+def _insert(connection: sqlite3.Connection, values: list[int | bytes]) -> None:
+    """Insert rows, given as one list of all their values.
+
+    Many rows in a statement: Python lets go of its lock for each statement, and with the event loop busy in another
+    thread, to get it back takes longer than to insert a row.
+    """
+    start = 0
+    for rows, statement in _INSERTS:
+        while len(values) - start >= rows * _COLUMNS:
+            end = start + rows * _COLUMNS
+            connection.execute(statement, values[start:end])
+            start = end
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -1,0 +1,62 @@
+"""A login that comes whole: hello, begin, set and commit in one piece, as nearly every one does.
+
+`DictConnection` says what the bytes mean; this says the same of the common case at a fifth of the cost, and nothing
+of all others. Tests hold the two against each other.
+"""
+
+from collections.abc import Mapping
+
+from lastlogin_producer.dictproto.commands import CommittedWrite
+
+
+# A longer one may be above 32 bits.
+_ID_DIGITS = 9
+_SET_FIELDS = 3
+# Hello, begin, one set, commit, and nothing after the last newline.
+_FEWEST_PARTS = 5
+
+
+class WholeLogins:
+    """Recognizes logins that come whole. `dict_names` as for `DictConnection`; `sets` is the limit of set commands."""
+
+    def __init__(self, dict_names: Mapping[bytes, str], sets: int) -> None:
+        self._dict_names = dict_names
+        self._most_parts = _FEWEST_PARTS + sets - 1
+
+    def read(self, data: bytes) -> CommittedWrite | None:
+        """Return the write if `data` is a conversation of one committed transaction that needs no second look."""
+        if b"\x01" in data:
+            return None
+        parts = data.split(b"\n")
+        if not _FEWEST_PARTS <= len(parts) <= self._most_parts or parts.pop():
+            return None
+        # H<major> <minor> <value type> <user> <dict>; major 2 has the user of all transactions in it
+        hello = parts[0].split(b"\t")
+        if len(hello) < _HELLO_FIELDS or hello[0] not in _MAJORS:
+            return None
+        name = self._dict_names.get(hello[4])
+        begin = parts[1].split(b"\t")
+        commit = parts.pop()
+        transaction_id = commit[1:]
+        if (
+            name is None
+            or len(begin) < _BEGIN_FIELDS
+            or commit[:1] != b"C"
+            or begin[0] != b"B" + transaction_id
+            or not transaction_id.isdigit()
+            or len(transaction_id) > _ID_DIGITS
+        ):
+            return None
+        set_command = b"S" + transaction_id
+        entries = []
+        for part in parts[2:]:
+            fields = part.split(b"\t")
+            if len(fields) != _SET_FIELDS or fields[0] != set_command:
+                return None
+            entries.append((fields[1], fields[2]))
+        return CommittedWrite(begin[1], name, tuple(entries), transaction_id)
+
+
+_MAJORS = frozenset({b"H3", b"H4"})
+_HELLO_FIELDS = 5
+_BEGIN_FIELDS = 2
