@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastlogin_producer.spool.row import Kind, avro_long, checksum, unnumbered_body
+from lastlogin_producer.spool.row import Kind, checksum, unnumbered_body
+from lastlogin_schemas import avro
 from lastlogin_schemas.codec import decode_login_event, decode_raw_write
 from lastlogin_schemas.event import RawWrite
 from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
@@ -24,7 +25,7 @@ def test_numbers_are_appended_to_a_login(epoch: int, sequence: int) -> None:
 
     assert Kind.LOGIN_EVENT == kind
     expected = replace(LOGIN, epoch=epoch, sequence=sequence)
-    assert expected == decode_login_event(body + avro_long(epoch) + avro_long(sequence), LOGIN_EVENT)
+    assert expected == decode_login_event(body + avro.long(epoch) + avro.long(sequence), LOGIN_EVENT)
 
 
 @given(epoch=LONGS, sequence=LONGS)
@@ -34,7 +35,7 @@ def test_numbers_are_appended_to_a_quarantined_write(epoch: int, sequence: int) 
 
     assert Kind.RAW_WRITE == kind
     expected = replace(WRITE, epoch=epoch, sequence=sequence)
-    assert expected == decode_raw_write(body + avro_long(epoch) + avro_long(sequence), RAW_WRITE)
+    assert expected == decode_raw_write(body + avro.long(epoch) + avro.long(sequence), RAW_WRITE)
 
 
 def test_a_numbered_message_is_refused() -> None:

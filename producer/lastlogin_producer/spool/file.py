@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lastlogin_producer.spool.directory import sync_directory
 from lastlogin_producer.spool.faults import Damaged, Unsure, translated
-from lastlogin_producer.spool.row import Kind, avro_long, checksum
+from lastlogin_producer.spool.row import Kind, checksum
+from lastlogin_schemas import avro
 from lastlogin_service.exits import CONFIG, Exit
 
 
@@ -103,7 +104,7 @@ class SpoolFile:
         self.bytes: int = size
         (last_stored,) = connection.execute("SELECT MAX(sequence) FROM messages").fetchone()
         self.last_sequence: int = max(last_sequence, last_stored or 0)
-        self._epoch_bytes = avro_long(self.epoch)
+        self._epoch_bytes = avro.long(self.epoch)
         self._identity = _identity(self.path)
 
     def reopen(self) -> None:
@@ -133,7 +134,7 @@ class SpoolFile:
         rows: list[int | bytes] = []
         for kind, unnumbered in bodies:
             sequence += 1
-            body = unnumbered + self._epoch_bytes + avro_long(sequence)
+            body = unnumbered + self._epoch_bytes + avro.long(sequence)
             added += len(body) + ROW_OVERHEAD_BYTES
             rows += sequence, kind, checksum(kind, body), body
         with translated():

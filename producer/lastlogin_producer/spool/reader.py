@@ -4,7 +4,8 @@ import sqlite3
 from pathlib import Path
 
 from lastlogin_producer.spool.faults import translated
-from lastlogin_producer.spool.row import Row, avro_long, checksum
+from lastlogin_producer.spool.row import Row, checksum
+from lastlogin_schemas import avro
 
 
 # Only the moment in which the writer starts a new WAL makes a reader wait.
@@ -38,7 +39,7 @@ class SpoolReader:
             )
             try:
                 for sequence, kind, crc, body in cursor:
-                    if type(body) is bytes and crc == checksum(kind, body) and body.endswith(avro_long(sequence)):
+                    if type(body) is bytes and crc == checksum(kind, body) and body.endswith(avro.long(sequence)):
                         rows.append(Row(sequence, kind, body))
                         size += len(body)
                         if size >= max_bytes:

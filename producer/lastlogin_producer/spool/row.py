@@ -45,17 +45,6 @@ def unnumbered_body(message: LoginEvent | RawWrite) -> tuple[Kind, bytes]:
     return kind, body.removesuffix(_UNNUMBERED)
 
 
-def avro_long(value: int) -> bytes:
-    """Avro's encoding of a long that is not negative (zigzag, then seven bits a byte, lowest first)."""
-    rest = value << 1
-    out = bytearray()
-    while rest > 0x7F:  # noqa: PLR2004 - seven bits
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
 def checksum(kind: int, body: bytes) -> int:
     """CRC-32C of the body, continued over the kind: nothing that is read back is left uncovered.
 
