@@ -7,6 +7,7 @@ gets one only when it does anything unusual: it then becomes a `Conversation`, w
 import socket
 from typing import TYPE_CHECKING
 
+from lastlogin_producer.conversation import Conversation
 from lastlogin_producer.dictproto import outcome_line
 from lastlogin_producer.outcome import Outcome
 
@@ -25,18 +26,27 @@ class Arrival:
     It ends with the client's close, or as a `Conversation`. The server calls `check` regularly.
     """
 
-    __slots__ = ("_hello", "_intake", "_polled", "_since", "_socket", "_transaction_id", "_watched", "storing")
+    __slots__ = (
+        "_ended",
+        "_hello",
+        "_intake",
+        "_polled",
+        "_since",
+        "_socket",
+        "_transaction_id",
+        "_watched",
+        "storing",
+    )
 
-    def __init__(self, intake: "Intake", client: socket.socket) -> None:
+    def __init__(self, intake: "Intake", client: socket.socket, now: float) -> None:
         self._intake = intake
         self._socket = client
         # When it connected, committed, or was answered.
-        self._since = 0.0
+        self._since = now
         # What a `Conversation` would have to know of the login that was answered.
         self._hello = b""
         self._transaction_id = b""
-        self._polled = False
-        self._watched = False
+        self._polled = self._watched = self._ended = False
         self.storing = False
 
     @property
@@ -91,7 +101,7 @@ class Arrival:
         if intake.shared.draining:
             self._close()
         else:
-            intake.answered.append(self)
+            intake.answered(self)
 
     def poll(self) -> bool:
         """See whether the client has closed, as it does when it has its reply; True if that is not known yet."""
@@ -104,6 +114,7 @@ class Arrival:
             self._polled = True
             return True
         except OSError:
+            # Reset, or closed by us meanwhile.
             data = b""
         if data:
             self._converse(data)
@@ -151,10 +162,15 @@ class Arrival:
 
     def _converse(self, data: bytes) -> None:
         self._unwatch()
-        self._intake.converse(self, self._socket, self._hello, data)
+        self._ended = True
+        conversation = Conversation(self._intake.shared, self._since, self._hello, data)
+        self._intake.converse(self, self._socket, conversation)
 
     def _close(self) -> None:
+        if self._ended:
+            return
         self._unwatch()
+        self._ended = True
         self.storing = False
         self._socket.close()
         self._intake.left(self)

@@ -15,7 +15,8 @@ from lastlogin_producer.serving import CloseReason, Shared
 class Conversation(asyncio.Protocol):
     """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed.
 
-    `hello` is the line that an answered login began with; `data` was read and not looked at yet.
+    Nothing has happened on it since `since` (seconds of the server's clock). `hello` is the line that it began with if
+    a login was answered already; `data` was read and not looked at yet.
     """
 
     __slots__ = (
@@ -34,15 +35,15 @@ class Conversation(asyncio.Protocol):
     )
     _transport: asyncio.Transport
 
-    def __init__(self, shared: Shared, hello: bytes = b"", data: bytes = b"") -> None:
+    def __init__(self, shared: Shared, since: float, hello: bytes = b"", data: bytes = b"") -> None:
         self._shared = shared
         self._dict = DictConnection(shared.dict_names, shared.limits.connection)
         self._dict.receive_data(hello)
         self._data = data
         # By place: when it was read, and what. The oldest comes first.
         self._unanswered: dict[int, tuple[float, CommittedWrite]] = {}
-        self._active_at = 0.0
-        self._line_since: float | None = None
+        self._active_at = since
+        self._line_since: float | None = None if hello else since
         self._blocked_since: float | None = None
         self._reading = True
         self._committed = bool(hello)
@@ -57,9 +58,6 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Go on where the arrival ended."""
         self._transport = transport
-        self._active_at = self._shared.monotonic()
-        if not self._committed:
-            self._line_since = self._active_at
         self._shared.connections.add(self)
         if self._data:
             self.data_received(self._data)

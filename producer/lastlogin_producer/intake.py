@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from collections import deque
 
@@ -14,9 +15,7 @@ from lastlogin_producer.serving import Shared
 _AT_ONCE = 64
 # A client closes at once when it has read its reply; so long after, nearly all have.
 _POLL_S = 0.002
-# Out of file descriptors or memory: what connects waits in the backlog, and we for connections to end.
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_PAUSE_S = 0.1
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE}
 
 
 class Intake:
@@ -25,11 +24,12 @@ class Intake:
     def __init__(self, shared: Shared) -> None:
         self.loop = asyncio.get_running_loop()
         self.shared = shared
-        # Answered, and about to be closed by their clients.
-        self.answered: deque[Arrival] = deque()
+        # About to be closed by their clients.
+        self._answered: deque[Arrival] = deque()
         self._listening: socket.socket | None = None
         self._polling: asyncio.TimerHandle | None = None
-        self._pause: asyncio.TimerHandle | None = None
+        # Given up for a moment when there is no other descriptor left.
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._handing_over: set[asyncio.Task[None]] = set()
 
     @property
@@ -46,8 +46,6 @@ class Intake:
         """Take on who has connected already, `most` of them at most, and close the listening socket."""
         if self._listening is None:
             return
-        if self._pause is not None:
-            self._pause.cancel()
         while most > 0 and self._take(_AT_ONCE):
             most -= _AT_ONCE
             # Replies leave meanwhile.
@@ -55,33 +53,39 @@ class Intake:
         self.loop.remove_reader(self._listening.fileno())
         self._listening.close()
         self._listening = None
+        os.close(self._reserve)
         if self._handing_over:
             await asyncio.wait(self._handing_over)
 
-    def converse(self, arrival: Arrival, client: socket.socket, hello: bytes, data: bytes) -> None:
-        """Make a `Conversation` of a connection that began with `hello` if it was answered; `data` comes next."""
-        task = self.loop.create_task(self._hand_over(client, Conversation(self.shared, hello, data)))
+    def converse(self, arrival: Arrival, client: socket.socket, conversation: Conversation) -> None:
+        """Go on with `client` as `conversation`, in the place of `arrival`."""
+        task = self.loop.create_task(self._hand_over(arrival, client, conversation))
         self._handing_over.add(task)
         task.add_done_callback(self._handing_over.discard)
-        self.left(arrival)
+
+    def answered(self, arrival: Arrival) -> None:
+        """See later whether its client, which has its reply now, has closed."""
+        self._answered.append(arrival)
+        if self._polling is None:
+            self._polling = self.loop.call_later(_POLL_S, self._poll_again)
 
     def left(self, arrival: Arrival) -> None:
         """Forget a connection."""
         self.shared.forget(arrival)
 
-    async def _hand_over(self, client: socket.socket, conversation: Conversation) -> None:
+    async def _hand_over(self, arrival: Arrival, client: socket.socket, conversation: Conversation) -> None:
         client.setblocking(False)
         try:
             await self.loop.connect_accepted_socket(lambda: conversation, client)
         except OSError:
             # Closed meanwhile.
             client.close()
+        finally:
+            self.left(arrival)
 
     def _accept(self) -> None:
         self._poll()
         self._take(_AT_ONCE)
-        if self.answered and self._polling is None:
-            self._polling = self.loop.call_later(_POLL_S, self._poll_again)
 
     def _take(self, most: int) -> bool:
         """Accept up to `most`; False when nobody waits any more."""
@@ -93,34 +97,37 @@ class Intake:
             except BlockingIOError:
                 return False
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._rest()
+                if error.errno not in _EXHAUSTED:
+                    # That client is gone already.
+                    continue
+                if not self._turn_away(listening):
                     return False
-                # That client is gone already.
                 continue
             shared.stats.accepted += 1
             if len(shared.connections) >= shared.limits.connections:
                 client.close()
                 shared.turn_away()
                 continue
-            arrival = Arrival(self, client)
+            arrival = Arrival(self, client, shared.monotonic())
             shared.connections.add(arrival)
             arrival.look()
         return True
 
-    def _rest(self) -> None:
-        if self._pause is None and self._listening is not None:
-            self.loop.remove_reader(self._listening.fileno())
-            self._pause = self.loop.call_later(_PAUSE_S, self._go_on)
-            self.shared.warn("few_files", "accept", "No file descriptors or memory for more connections; they wait")
-
-    def _go_on(self) -> None:
-        self._pause = None
-        if self._listening is not None:
-            self.loop.add_reader(self._listening.fileno(), self._accept)
+    def _turn_away(self, listening: socket.socket) -> bool:
+        """Without a free descriptor, close who comes at once: in the queue a login would wait, for 30 s."""
+        self.shared.warn("few_files", "accept", "No file descriptor is left for another connection; closing it")
+        os.close(self._reserve)
+        try:
+            client, _address = listening.accept()
+            client.close()
+        except OSError:
+            return False
+        finally:
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        return True
 
     def _poll(self) -> None:
-        answered = self.answered
+        answered = self._answered
         for _ in range(len(answered)):
             arrival = answered.popleft()
             if arrival.poll():
@@ -128,4 +135,4 @@ class Intake:
 
     def _poll_again(self) -> None:
         self._poll()
-        self._polling = self.loop.call_later(_POLL_S, self._poll_again) if self.answered else None
+        self._polling = self.loop.call_later(_POLL_S, self._poll_again) if self._answered else None

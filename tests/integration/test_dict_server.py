@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lastlogin_producer.conversation import Conversation
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.outcome import Outcome
@@ -137,6 +138,9 @@ async def test_a_client_that_dawdles(served: Served, sent: bytes, reason: str) -
     writer.write(sent)
     await served.until(lambda: served.server.connections == 1)
     await served.exchange(LOGIN)
+    # Nobody is about to bring a whole login any more.
+    served.server.sweep()
+    await served.until(lambda: all(isinstance(each, Conversation) for each in served.server._shared.connections))
     limit = 5 if reason == "slow_line" else 60
     served.clock.now += limit - 0.1
     served.server.sweep()
