@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-SOURCES := schemas service producer consumer ops deploy/local docs tests
+SOURCES := schemas service producer consumer ops deploy/local docs tests benchmarks
 SETUP := @deploy/local/setup
 IF_SET_UP := [ -x $(BIN)/python ] || { echo "nothing is set up here, so nothing runs"; exit 0; };
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -35,6 +35,12 @@ test-unit: ## the tests that need no server, with coverage of the pure modules
 	@$(BIN)/coverage run -m pytest tests/unit
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=100 --include='*/lastlogin_schemas/*,*/dictproto/*,*/events.py,*/decode.py,*/compact.py,*/histogram.py,*/lag.py,*/offsets.py'
+
+.PHONY: bench-producer
+bench-producer: ## the producer against the limit of the machine (20 minutes; nothing else should run)
+	$(SETUP)
+	@command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+	@exec $(BIN)/python -m benchmarks.producer $(BENCH)
 
 .PHONY: lint
 lint: ## formatting, style, docstrings, types, import contracts

@@ -164,11 +164,16 @@ def lastlogin_command(layout: Layout) -> list[str]:
     return [_script("lastlogin"), "--config", str(settings)]
 
 
-def create_topics_and_table(layout: Layout) -> None:
-    """Make what the services need in Kafka and Cassandra, which both answer. Raises `StackError`."""
+def create_topics(layout: Layout) -> None:
+    """Make what the services need in Kafka, which answers. Raises `StackError`."""
     done = subprocess.run([*lastlogin_command(layout), "topics", "apply"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackError(f"`lastlogin topics apply` failed:\n{(done.stdout + done.stderr).strip()}")
+
+
+def create_topics_and_table(layout: Layout) -> None:
+    """Make what the services need in Kafka and Cassandra, which both answer. Raises `StackError`."""
+    create_topics(layout)
     with StatsTable(layout) as table:
         table.create()
 

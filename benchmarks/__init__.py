@@ -1,0 +1,1 @@
+"""How fast the services are, against limits and peers that run beside them."""

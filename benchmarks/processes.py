@@ -1,0 +1,168 @@
+"""What is measured: our producer, the bare server, and the generator of logins."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+
+# Not in memory, as /tmp may be.
+DISK = "/var/tmp"  # noqa: S108 - a directory of its own is made in it
+HERE = Path(__file__).parent
+_START_S = 30.0
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the generator saw: counts, the seconds until the last answer, its own CPU, latencies in milliseconds."""
+
+    stored: int
+    refused: int
+    closed: int
+    not_connected: int
+    unanswered: int
+    seconds: float
+    cpu_s: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+
+    @property
+    def rate(self) -> float:
+        """Logins a second."""
+        return self.stored / self.seconds
+
+    @property
+    def whole(self) -> bool:
+        """Whether each login was answered, and as stored."""
+        return not (self.refused or self.closed or self.not_connected or self.unanswered)
+
+
+def build_load(directory: Path) -> Path:
+    """Compile the generator, and return the program."""
+    program = directory / "load"
+    subprocess.run(["cc", "-O2", "-o", program, HERE / "load.c"], check=True)
+    return program
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Logins as `load.c` makes them."""
+
+    program: Path
+    clients: int
+    writes: int
+
+    def run(self, path: Path, seconds: float, *, rate: float = 0, prefix: str = "u") -> Answers:
+        """Make logins for so long, as fast as they are answered or at `rate` a second."""
+        arguments = [path, self.clients, seconds, rate, self.writes, prefix]
+        done = subprocess.run([self.program, *map(str, arguments)], check=True, capture_output=True, text=True)
+        return Answers(**json.loads(done.stdout))
+
+
+class Process:
+    """A process that is measured; ends with the `with` block."""
+
+    def __init__(self, command: list[str], directory: Path, environ: dict[str, str] | None = None) -> None:
+        self._log = directory / "log"
+        with self._log.open("ab") as log:
+            self._child = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (environ or {}))
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU so far, of all its threads."""
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_rss_mib(self) -> float:
+        """Most memory that it has ever held, in MiB."""
+        status = Path(f"/proc/{self._child.pid}/status").read_text("ascii")
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+
+    def wait_for(self, path: Path) -> None:
+        """Wait until somebody listens at `path`. Raises TimeoutError with what the process has said."""
+        ends_at = time.monotonic() + _START_S
+        while not path.is_socket():
+            if time.monotonic() > ends_at or self._child.poll() is not None:
+                raise TimeoutError(self._log.read_text()[-2000:])
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self._child.terminate()
+        self._child.wait(_START_S)
+
+
+class Producer(Process):
+    """Our producer, on a socket and a spool in `directory`."""
+
+    def __init__(self, directory: Path, kafka: str, metrics_port: int) -> None:
+        self.socket = directory / "dict.sock"
+        self._port = metrics_port
+        settings = {
+            "BACKEND": "bench",
+            "SOCKET__PATH": str(self.socket),
+            "SPOOL__DIRECTORY": str(directory / "spool"),
+            "KAFKA__BOOTSTRAP_SERVERS": kafka,
+            "METRICS__PORT": str(metrics_port),
+            "LOG__FORMAT": "json",
+        }
+        script = str(Path(sys.executable).with_name("lastlogin-producer"))
+        super().__init__([script], directory, {f"LASTLOGIN_PRODUCER_{key}": value for key, value in settings.items()})
+
+    def sample(self, name: str) -> float:
+        """Sum of a metric's samples now."""
+        with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        families = text_string_to_metric_families(text)
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+    def waiting(self) -> float:
+        """Messages in the spool that wait for Kafka."""
+        return self.sample("lastlogin_producer_spool_rows")
+
+    def published(self) -> float:
+        """Messages that Kafka has acknowledged."""
+        return self.sample("lastlogin_producer_kafka_published_total")
+
+    def drain(self, deadline_s: float) -> None:
+        """Wait until nothing waits. Raises TimeoutError."""
+        ends_at = time.monotonic() + deadline_s
+        while self.waiting():
+            if time.monotonic() > ends_at:
+                raise TimeoutError(f"{self.waiting():.0f} messages still wait after {deadline_s:g} s")
+            time.sleep(_POLL_S)
+
+
+@contextmanager
+def producer(kafka: str, metrics_port: int, directory: Path | None = None) -> Iterator[Producer]:
+    """A producer that serves, in a new directory unless one is given."""
+    with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as new:
+        process = Producer(directory or Path(new), kafka, metrics_port)
+        try:
+            process.wait_for(process.socket)
+            yield process
+        finally:
+            process.stop()
+
+
+@contextmanager
+def bare_server() -> Iterator[tuple[Process, Path]]:
+    """The server that only answers, and its socket."""
+    with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as directory:
+        path = Path(directory) / "bare.sock"
+        process = Process([sys.executable, str(HERE / "bare_server.py"), str(path)], Path(directory))
+        try:
+            process.wait_for(path)
+            yield process, path
+        finally:
+            process.stop()
