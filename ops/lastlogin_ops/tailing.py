@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Protocol
 
@@ -87,7 +87,7 @@ def document(record: Record, event: LoginEvent | Undecodable) -> str:
     }
     if isinstance(event, Undecodable):
         return json.dumps(where | {"undecodable": event.reason, "detail": event.detail})
-    return json.dumps(where | asdict(event))
+    return json.dumps(where | event._asdict())
 
 
 def start_of(since: str, now: datetime) -> int:

@@ -5,9 +5,8 @@ Their fields are documented once, in the Avro schemas beside this module.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 
 # Garbage is told from a login time by these bounds (2000-01-01 and 2100-01-01 UTC, microseconds): Dovecot 2.0
@@ -33,15 +32,20 @@ QuarantineReason = Literal[
 QUARANTINE_REASONS: tuple[QuarantineReason, ...] = get_args(QuarantineReason)
 
 
-@dataclass(frozen=True, slots=True)
-class LoginEvent:
-    """One login or delivery. Times are microseconds since 1970-01-01 UTC."""
+_NO_ATTRIBUTES: Mapping[str, str] = {}
+
+
+class LoginEvent(NamedTuple):
+    """One login or delivery. Times are microseconds since 1970-01-01 UTC.
+
+    A tuple, since one is made for every login and again for every record: a frozen dataclass costs 1 us more.
+    """
 
     user: str
     service: str
     login_at_us: int
     remote_ip: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = _NO_ATTRIBUTES
     backend: str = ""
     dict_name: str = ""
     dict_key: str = ""
@@ -51,8 +55,7 @@ class LoginEvent:
     sequence: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RawWrite:
+class RawWrite(NamedTuple):
     """A write for the quarantine: what Dovecot sent, unescaped, and why it is not a `LoginEvent`."""
 
     user: bytes

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -120,7 +119,7 @@ async def test_messages_are_kept_whole_and_numbered_without_gaps(make: Make) -> 
 
     [epoch] = {message.epoch for message in kept}
     assert epoch > 0
-    assert [replace(message, epoch=epoch, sequence=n) for n, message in enumerate(appended, 1)] == kept
+    assert [message._replace(epoch=epoch, sequence=n) for n, message in enumerate(appended, 1)] == kept
 
 
 async def test_full(make: Make) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from lastlogin_producer.outcome import Outcome
 from lastlogin_schemas.event import LoginEvent, RawWrite
@@ -43,5 +42,5 @@ class MemorySpool:
             outcome = Outcome.STORED if self.room > 0 else Outcome.FULL
         if outcome is Outcome.STORED:
             self.room -= 1
-            self.messages.append(replace(message, epoch=self.epoch, sequence=len(self.messages) + 1))
+            self.messages.append(message._replace(epoch=self.epoch, sequence=len(self.messages) + 1))
         done(outcome)

@@ -1,7 +1,6 @@
 """Logins as events, as Kafka values and as records."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -18,7 +17,7 @@ LOGIN = LoginEvent("test1", "imap", AT_US, "192.0.2.1", backend="mail1", epoch=1
 
 def login(user: str = "test1", at_us: int = AT_US, *, service: str = "imap", ip: str | None = None) -> LoginEvent:
     """One login; the rest of the event does not matter to the consumer."""
-    return replace(LOGIN, user=user, service=service, login_at_us=at_us, remote_ip=ip)
+    return LOGIN._replace(user=user, service=service, login_at_us=at_us, remote_ip=ip)
 
 
 def message(event: LoginEvent) -> tuple[bytes, list[tuple[str, bytes]]]:

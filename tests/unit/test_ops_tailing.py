@@ -1,7 +1,6 @@
 """What `lastlogin tail` shows: which records, and each as a line."""
 
 import json
-from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -21,7 +20,7 @@ _ROME = timezone(timedelta(hours=1))
 def test_line_of_a_login() -> None:
     """Time in the given zone, service, user, address and backend, in columns; no address is a dash."""
     line = text(event_record(LOGIN), decoded(event_record(LOGIN), {}), _ROME)
-    without = text(event_record(LOGIN), replace(LOGIN, remote_ip=None, service="managesieve"), UTC)
+    without = text(event_record(LOGIN), LOGIN._replace(remote_ip=None, service="managesieve"), UTC)
 
     assert line == f"2023-11-14 23:13:20.161+01:00  imap      {'test1':<32}  192.0.2.1        mail1"
     assert without == f"2023-11-14 22:13:20.161+00:00  managesieve  {'test1':<32}  {'-':<15}  mail1"
@@ -29,7 +28,7 @@ def test_line_of_a_login() -> None:
 
 def test_control_characters_are_escaped() -> None:
     """A user name cannot start a new line or command the terminal; letters of any script stay."""
-    line = text(event_record(LOGIN), replace(LOGIN, user="a\n\x1b[2Jü\u202e"), UTC)
+    line = text(event_record(LOGIN), LOGIN._replace(user="a\n\x1b[2Jü\u202e"), UTC)
 
     assert r"a\n\x1b[2Jü\u202e" in line
     assert "\n" not in line
@@ -42,7 +41,7 @@ def test_json_has_every_field_and_the_place() -> None:
     line = document(there, decoded(there, {}))
 
     place = {"topic": "events", "partition": 3, "offset": 7, "appended_at": "2023-11-14T22:13:20.166Z"}
-    assert json.loads(line) == place | {"appended_at_ms": AT_US // 1000 + 5} | asdict(LOGIN)
+    assert json.loads(line) == place | {"appended_at_ms": AT_US // 1000 + 5} | LOGIN._asdict()
     assert "\n" not in line
 
 

@@ -1,7 +1,5 @@
 """A message as the spool keeps it."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +19,10 @@ WRITE = RawWrite(b"\xff", "bad_user", "detail", "statsdb", ((b"key", b"value"),)
 @given(epoch=LONGS, sequence=LONGS)
 def test_numbers_are_appended_to_a_login(epoch: int, sequence: int) -> None:
     """An encoded login followed by its numbers is the encoded login with these numbers."""
-    kind, body = unnumbered_body(replace(LOGIN, epoch=0, sequence=0))
+    kind, body = unnumbered_body(LOGIN._replace(epoch=0, sequence=0))
 
     assert Kind.LOGIN_EVENT == kind
-    expected = replace(LOGIN, epoch=epoch, sequence=sequence)
+    expected = LOGIN._replace(epoch=epoch, sequence=sequence)
     assert expected == decode_login_event(body + avro.long(epoch) + avro.long(sequence), LOGIN_EVENT)
 
 
@@ -34,7 +32,7 @@ def test_numbers_are_appended_to_a_quarantined_write(epoch: int, sequence: int) 
     kind, body = unnumbered_body(WRITE)
 
     assert Kind.RAW_WRITE == kind
-    expected = replace(WRITE, epoch=epoch, sequence=sequence)
+    expected = WRITE._replace(epoch=epoch, sequence=sequence)
     assert expected == decode_raw_write(body + avro.long(epoch) + avro.long(sequence), RAW_WRITE)
 
 

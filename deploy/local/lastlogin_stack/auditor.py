@@ -116,5 +116,4 @@ def differences(record: Record, printed: dict[str, Any] | None) -> list[str]:
         return [f"{where}: not seen by the auditor"]
     if "undecodable" in printed:
         return [f"{where}: {printed['undecodable']}"]
-    fields = {name: getattr(record.event, name) for name in record.event.__dataclass_fields__}
-    return [f"{where}: {name}" for name, value in fields.items() if printed.get(name) != value]
+    return [f"{where}: {name}" for name, value in record.event._asdict().items() if printed.get(name) != value]
