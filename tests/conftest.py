@@ -25,7 +25,7 @@ from tests.support.servers import Running
 pytest.register_assert_rewrite("tests.support.uses")
 
 _DEFAULTS = {DIRECTORY_VARIABLE: str(default_directory("test")), PORT_VARIABLE: "18000"}
-_QUICK_FIRST = ("unit", "contract", "integration", "e2e")
+_QUICK_FIRST = ("unit", "contract", "integration", "e2e", "faults", "cluster")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

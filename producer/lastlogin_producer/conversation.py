@@ -174,8 +174,7 @@ class Conversation(asyncio.Protocol):
     def _leave(self, reason: CloseReason, sentence: str) -> None:
         if not self._leaving:
             self._leaving = True
-            self._shared.stats.closed[reason] += 1
-            self._shared.warn("dict_connection_closed", reason, sentence)
+            self._shared.close(reason, sentence)
 
     def _settle(self) -> None:
         """Send what may leave, go on with what waited for that, and see whether to go on reading, or to close."""

@@ -32,11 +32,6 @@ class Intake:
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._handing_over: set[asyncio.Task[None]] = set()
 
-    @property
-    def accepting(self) -> bool:
-        """Whether clients can connect."""
-        return self._listening is not None
-
     def start(self, listening: socket.socket) -> None:
         """Accept from now on; `listening` must not block, and is closed by `stop`."""
         self._listening = listening
@@ -44,8 +39,7 @@ class Intake:
 
     async def stop(self, most: int) -> None:
         """Take on who has connected already, `most` of them at most, and close the listening socket."""
-        if self._listening is None:
-            return
+        assert self._listening is not None  # noqa: S101 - called once, after `start`
         while most > 0 and self._take(_AT_ONCE):
             most -= _AT_ONCE
             # Replies leave meanwhile.
@@ -106,9 +100,8 @@ class Intake:
                 continue
             client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
             shared.stats.accepted += 1
-            if len(shared.connections) >= shared.limits.connections:
+            if shared.turns_away(client):
                 client.close()
-                shared.turn_away()
                 continue
             arrival = Arrival(self, client, shared.monotonic())
             shared.connections.add(arrival)

@@ -6,12 +6,16 @@ import os
 import pwd
 import socket
 import stat
+from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from lastlogin_producer.settings import SocketSettings
+from lastlogin_producer.unix_sockets import listening_inodes
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from lastlogin_service.inherited import inherited, take
 
 
 # Far above any system's net.core.somaxconn, to which the kernel lowers it. A login that meets a full backlog waits
@@ -20,10 +24,6 @@ BACKLOG = 65_535
 
 # A server that is alive has the kernel accept for it at once; it only fails to when its backlog is full.
 _PROBE_TIMEOUT_S = 1.0
-
-# /proc/net/unix: columns of a socket that has a path, and the flags of one that listens (__SO_ACCEPTCON).
-_WITH_PATH = 8
-_ACCEPTING = "00010000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class SocketFile:
 class Listener:
     """The listening socket of one server, and its file."""
 
+    # Whether the socket goes on without us, and takes clients on for the next start.
+    outlives: ClassVar[bool] = False
+
     def __init__(self, file: SocketFile) -> None:
         self._file = file
         self._identity: tuple[int, int] | None = None
@@ -53,34 +56,48 @@ class Listener:
         """Where clients connect to."""
         return self._file.path
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file is still the one that clients find us by; while the socket is open none has its inode."""
+        return self._identity is not None and self._identity == _identity(self._file.path)
+
     def open(self) -> socket.socket:
         """Make the file and listen; one that nobody listens on any more is replaced.
+
+        The file appears under its name only when it has its rights and is listened to: a client that meets it a moment
+        earlier would be refused, and Dovecot tries for 3 s. Until then it is called `<path>.<process id>`.
 
         Raises Exit: 75 when another server listens there, 78 when the path cannot be used.
         """
         path = self._file.path
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        unnamed = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             uid, gid = self._ids()
             self._remove_stale()
+            unnamed.unlink(missing_ok=True)
             # Set before the file exists: a mode that is set later comes too late.
             umask = os.umask(0o777 & ~self._file.mode)
             try:
-                listening.bind(str(path))
+                listening.bind(str(unnamed))
             finally:
                 os.umask(umask)
-            self._identity = _identity(path)
-            os.chown(path, uid, gid)
-            listening.listen(BACKLOG)
+            try:
+                os.chown(unnamed, uid, gid)
+                listening.listen(BACKLOG)
+                # Not by renaming, which would take the place of whoever has come meanwhile.
+                path.hardlink_to(unnamed)
+            finally:
+                unnamed.unlink()
         except OSError as error:
-            self.remove()
             listening.close()
-            if error.errno == errno.EADDRINUSE:
+            if error.errno in (errno.EADDRINUSE, errno.EEXIST):
                 raise Exit(TEMPFAIL, f"{path}: another server has just begun to listen there") from None
             raise _unusable(path, error.strerror or str(error)) from None
         except Exit:
             listening.close()
             raise
+        self._identity = _identity(path)
         return listening
 
     def check(self) -> bool:
@@ -96,18 +113,14 @@ class Listener:
             raise _unusable(path, os.strerror(errno.ENOENT))
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise _unusable(path, os.strerror(errno.EACCES))
-        return path.is_socket() and _is_listened_to(path)
+        return path.is_socket() and bool(listening_inodes(path))
 
     def remove(self) -> None:
-        """Remove the file if it is still the one that `open` made; while the socket is open none has its inode."""
-        if self._identity is None:
-            return
-        try:
-            if _identity(self._file.path) == self._identity:
+        """Remove the file if it is still the one that `open` made."""
+        # Gone already, or the directory is; there is nothing left to remove.
+        with suppress(OSError):
+            if self.in_place:
                 self._file.path.unlink()
-        except OSError:
-            # Gone already, or the directory is; there is nothing left to remove.
-            pass
         self._identity = None
 
     def _ids(self) -> tuple[int, int]:
@@ -141,6 +154,59 @@ class Listener:
         raise taken(path)
 
 
+class InheritedListener(Listener):
+    """The listening socket that the service manager made, and holds while we restart; its file is the manager's."""
+
+    outlives = True
+
+    def __init__(self, file: SocketFile, environ: MutableMapping[str, str]) -> None:
+        super().__init__(file)
+        self._environ = environ
+
+    def open(self) -> socket.socket:
+        """Take the socket over. Raises Exit(78) when it is not one that Dovecot reaches by the configured path."""
+        descriptors = inherited(self._environ)
+        if len(descriptors) != 1:
+            raise _misfit(f"hands over {len(descriptors)} sockets, and it must be one")
+        # The manager's own descriptor stays open for the end, see `nobody_left_waiting`.
+        listening = socket.socket(fileno=os.dup(descriptors[0]))
+        try:
+            wrong = _wrong_with(listening, self._file.path)
+        except OSError as error:
+            wrong = f"hands over what is no socket: {error.strerror}"
+        if wrong is not None:
+            listening.close()
+            raise _misfit(wrong)
+        take(self._environ)
+        listening.setblocking(False)
+        self._identity = _identity(self._file.path)
+        return listening
+
+    def remove(self) -> None:
+        """Leave the file to whoever made it."""
+        self._identity = None
+
+
+def listener_of(settings: SocketSettings, environ: MutableMapping[str, str]) -> Listener:
+    """Whom the service manager made a socket for takes that; everybody else makes one."""
+    file = SocketFile.of(settings)
+    return InheritedListener(file, environ) if inherited(environ) else Listener(file)
+
+
+def _wrong_with(listening: socket.socket, path: Path) -> str | None:
+    if listening.family != socket.AF_UNIX or listening.type != socket.SOCK_STREAM:
+        return "hands over a socket that is no UNIX stream socket (ListenStream=)"
+    if not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return "hands over a socket that does not listen (Accept=no)"
+    if listening.getsockname() != str(path):
+        return f"listens on {listening.getsockname()}, and socket.path is {path}: make them the same"
+    return None
+
+
+def _misfit(why: str) -> Exit:
+    return Exit(CONFIG, f"The service manager (lastlogin-producer.socket) {why}")
+
+
 def taken(path: Path) -> Exit:
     """Say that another server has the path."""
     return Exit(TEMPFAIL, f"{path}: another server listens there; stop it, or configure another path")
@@ -158,14 +224,9 @@ def _unusable(path: Path, why: str) -> Exit:
     )
 
 
-def _is_listened_to(path: Path) -> bool:
-    """Look in the kernel's list (proc_net(5)): to connect would be to make the server take on a client."""
-    lines = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()[1:]
-    # Num RefCount Protocol Flags Type St Inode Path
-    sockets = [line.split(maxsplit=7) for line in lines]
-    return any(len(found) == _WITH_PATH and found[3] == _ACCEPTING and found[7] == str(path) for found in sockets)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.lstat()
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
     return status.st_dev, status.st_ino

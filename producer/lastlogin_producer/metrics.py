@@ -75,6 +75,9 @@ class ProducerMetrics(Collector):
             CLOSE_REASONS,
             stats.closed,
         )
+        yield _counter(
+            "dict_socket_lost", "Times the socket file was found removed, or replaced by another.", stats.misplaced
+        )
         yield _histogram(
             "dict_commit_reply_seconds",
             "From reading a commit to writing its reply, by what the reply said.",

@@ -5,6 +5,7 @@ No task per connection and no timer per connection either: one sweep looks after
 
 import asyncio
 import resource
+import socket
 import time
 from collections.abc import Callable, Iterable
 
@@ -14,6 +15,7 @@ from lastlogin_producer.events import EventRules
 from lastlogin_producer.intake import Intake
 from lastlogin_producer.listener import BACKLOG, Listener
 from lastlogin_producer.serving import ServerLimits, ServerStats, Shared, Spool
+from lastlogin_service.exits import TEMPFAIL, Exit
 
 
 __all__ = ["DictServer", "ServerLimits", "ServerStats", "Spool"]
@@ -26,11 +28,15 @@ _OTHER_FILES = 128
 # Dovecot sends a login within a millisecond of connecting; what has not come by then is not on its way.
 _GRACE_S = 1.0
 
+# A socket file that is gone costs every login its record.
+_LOOK_EVERY_S = 1.0
+
 
 class DictServer:
     """Serves Dovecot's dict protocol: each committed write goes through `rules` into `spool`, then is answered.
 
-    Call `start`, then `stop_accepting`, then `drain`. `dict_names` are those that clients may ask for.
+    Call `start`, then `stop_accepting`, then `drain`; `watch` is a task for as long as it serves. `dict_names` are
+    those that clients may ask for, `allowed_uids` the users who may be clients: all without it.
     `monotonic` gives seconds, `now_us` microseconds since 1970-01-01 UTC.
     """
 
@@ -42,6 +48,7 @@ class DictServer:
         spool: Spool,
         limits: ServerLimits,
         *,
+        allowed_uids: frozenset[int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
     ) -> None:
@@ -49,8 +56,11 @@ class DictServer:
         self._limits = limits
         self._monotonic = monotonic
         names = {name.encode(): name for name in dict_names}
-        self._shared = Shared(names, rules, spool, limits, monotonic=monotonic, now_us=now_us)
+        self._shared = Shared(
+            names, rules, spool, limits, allowed_uids=allowed_uids, monotonic=monotonic, now_us=now_us
+        )
         self._intake: Intake | None = None
+        self._misplaced = False
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
@@ -61,7 +71,12 @@ class DictServer:
     @property
     def listening(self) -> bool:
         """Whether clients can connect."""
-        return self._intake is not None and self._intake.accepting
+        return self._intake is not None
+
+    @property
+    def misplaced(self) -> bool:
+        """Whether clients cannot find the socket any more, and somebody else must mend that."""
+        return self._misplaced
 
     @property
     def connections(self) -> int:
@@ -71,8 +86,7 @@ class DictServer:
     async def start(self) -> None:
         """Listen and serve. Raises Exit as `Listener.open` does."""
         _allow_files(self._limits.connections + _OTHER_FILES)
-        self._intake = Intake(self._shared)
-        self._intake.start(self._listener.open())
+        self._serve(self._listener.open())
         self._schedule_sweep()
         _log.info(f"Serving dict clients on {self._listener.path}", action="dict_listening")
 
@@ -82,13 +96,52 @@ class DictServer:
         for connection in tuple(self._shared.connections):
             connection.check(now)
 
+    async def watch(self) -> None:
+        """Look after the socket file until cancelled: one that somebody has removed is made again, where it is ours.
+
+        Raises Exit(75) when something else has taken its place, or it cannot be made: a new start may help.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._intake is None or self._listener.in_place:
+                self._misplaced = False
+            elif not self._misplaced:
+                await self._misses_its_file(self._intake)
+
+    async def _misses_its_file(self, intake: Intake) -> None:
+        self._shared.stats.misplaced += 1
+        path = self._listener.path
+        if self._listener.outlives:
+            self._misplaced = True
+            _log.error(
+                f"Somebody has removed or replaced {path}, no login arrives any more: "
+                "systemctl restart lastlogin-producer.socket",
+                action="socket_lost",
+            )
+            return
+        _log.error(f"Somebody has removed or replaced {path}; making it again", action="socket_lost")
+        try:
+            listening = self._listener.open()
+        except Exit as end:
+            raise Exit(TEMPFAIL, end.message) from None
+        self._serve(listening)
+        await intake.stop(BACKLOG)
+
     async def stop_accepting(self) -> None:
-        """Remove the socket file, take on who has connected already, and stop listening."""
+        """Stop listening: remove the socket file and take on who has connected already.
+
+        A socket that outlives us is left as it is, with those who wait in it, to the next start.
+        """
         if self._intake is None:
             return
         self._listener.remove()
         # Without a file nobody joins the queue, which is no longer than this.
-        await self._intake.stop(BACKLOG)
+        await self._intake.stop(0 if self._listener.outlives else BACKLOG)
+        self._intake = None
+
+    def _serve(self, listening: socket.socket) -> None:
+        self._intake = Intake(self._shared)
+        self._intake.start(listening)
 
     async def drain(self, deadline_s: float) -> int:
         """Answer what was committed, then close all connections. Returns how many commits were left unanswered."""

@@ -1,8 +1,11 @@
 """The producer as a whole: what is started, in which order, and how it ends."""
 
 import asyncio
+import os
 import time
+from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -11,7 +14,7 @@ import structlog
 
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.health import Health
-from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_producer.listener import Listener, listener_of
 from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
 from lastlogin_producer.oldest import OldestWaiting
 from lastlogin_producer.publisher import Publisher
@@ -19,10 +22,14 @@ from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool import Spool
 from lastlogin_service.endpoint import Endpoint, new_registry
+from lastlogin_service.notify import Notifier, beat
 from lastlogin_service.signals import stop_event
 
 
 NAME = "lastlogin-producer"
+
+# While a socket that outlives us takes logins on, a stop gives Kafka this long for what waits: the next start goes on.
+_PARTING_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +41,7 @@ async def run(settings: ProducerSettings) -> None:
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
     """
     async with stop_event() as stop:
+        notifier = Notifier(os.environ)
         spool = Spool(settings.spool, settings.backend, _now_us)
         _log.info(
             f"Spool open; {spool.rows_waiting} messages wait for Kafka",
@@ -43,20 +51,36 @@ async def run(settings: ProducerSettings) -> None:
             rows=spool.rows_waiting,
         )
         publisher = Publisher(spool, settings.kafka, settings.topics, settings.publisher, Random())  # noqa: S311 - jitter
-        server = _dict_server(settings, spool)
+        listener = listener_of(settings.socket, os.environ)
+        server = _dict_server(settings, spool, listener)
         oldest = OldestWaiting(spool, _now_us)
-        publishing = asyncio.create_task(publisher.run())
-        tasks = {publishing, asyncio.create_task(oldest.run())}
+        tasks = {
+            asyncio.create_task(publisher.run(), name="publisher"),
+            asyncio.create_task(oldest.run(), name="age of the oldest message"),
+            asyncio.create_task(server.watch(), name="watch over the socket file"),
+        }
         registry = new_registry(PREFIX, version("lastlogin"))
         ProducerMetrics(registry, _sources(settings, spool, server, publisher, oldest))
-        health = Health(spool, server, publishing)
+        health = Health(spool, server, tasks)
+        if notifier.heard:
+            status = partial(_status, spool, health)
+            tasks.add(asyncio.create_task(beat(notifier, health.live, status), name="watchdog"))
         endpoint = Endpoint(settings.metrics, NAME, registry, live=health.live, ready=health.ready)
         try:
             await endpoint.start()
-            deadline = await _serve(settings, server, spool, publishing, stop)
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
-                    await publisher.drain()
+            await server.start()
+            notifier.ready()
+            try:
+                await _first_end(spool, tasks, stop)
+                notifier.stopping()
+                ends_at = asyncio.get_running_loop().time() + settings.shutdown.deadline_s
+                if listener.outlives:
+                    await _drain(publisher, ends_at - settings.shutdown.deadline_s + _PARTING_S)
+            finally:
+                await server.stop_accepting()
+                await server.drain(settings.shutdown.deadline_s)
+            if not listener.outlives:
+                await _drain(publisher, ends_at)
         finally:
             for task in tasks:
                 task.cancel()
@@ -67,38 +91,43 @@ async def run(settings: ProducerSettings) -> None:
             _log.info(f"Stopped; {left} messages wait in the spool for the next start", action="stopped", rows=left)
 
 
-async def _serve(
-    settings: ProducerSettings, server: DictServer, spool: Spool, publishing: asyncio.Task[None], stop: asyncio.Event
-) -> float:
-    """Serve until `stop` is set; return the loop's time at which everything must have ended.
-
-    Raises the `Exit` with which the spool fails, and whatever ends `publishing`.
-    """
-    loop = asyncio.get_running_loop()
-    await server.start()
+async def _first_end(spool: Spool, tasks: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> None:
+    """Return when `stop` is set. Raises the `Exit` with which the spool fails, and whatever ends one of `tasks`."""
     stopping = asyncio.create_task(stop.wait())
-    ends: set[asyncio.Future[Any]] = {stopping, spool.failed, publishing}
+    ends: set[asyncio.Future[Any]] = {stopping, spool.failed, *tasks}
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if spool.failed.done():
-            raise spool.failed.result()
-        if publishing.done():
-            await publishing
     finally:
         stopping.cancel()
-        deadline = loop.time() + settings.shutdown.deadline_s
-        await server.stop_accepting()
-        await server.drain(settings.shutdown.deadline_s)
-    return deadline
+    if spool.failed.done():
+        raise spool.failed.result()
+    for task in tasks:
+        if task.done():
+            await task
+            raise RuntimeError(f"{task.get_name()} has ended")
 
 
-def _dict_server(settings: ProducerSettings, spool: Spool) -> DictServer:
+async def _drain(publisher: Publisher, until: float) -> None:
+    """Wait until Kafka has everything, at most until that time of the loop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(until):
+            await publisher.drain()
+
+
+def _status(spool: Spool, health: Health) -> str:
+    """One line for people who ask the service manager."""
+    wrong = [*health.live(), *health.ready()]
+    return "; ".join([*wrong, f"{spool.rows_waiting} messages wait for Kafka"])
+
+
+def _dict_server(settings: ProducerSettings, spool: Spool, listener: Listener) -> DictServer:
     return DictServer(
-        Listener(SocketFile.of(settings.socket)),
+        listener,
         settings.dicts.names,
         EventRules(spool.backend, settings.dicts.key_patterns, settings.dicts.default_service),
         spool,
         ServerLimits(connections=settings.socket.max_connections),
+        allowed_uids=settings.socket.allowed_uids,
         now_us=_now_us,
     )
 

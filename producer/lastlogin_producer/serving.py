@@ -1,6 +1,8 @@
 """What all connections of a dict server have in common."""
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,9 +29,12 @@ _log = structlog.get_logger(__name__)
 
 _REPEAT_LOG_S = 30.0
 
-# Why we closed a connection, beside violations of the protocol: more of them than allowed; too slow with a line,
-# with the next command, with reading replies.
-OwnCloseReason = Literal["too_many", "slow_line", "idle", "not_reading"]
+# struct ucred: pid, uid, gid
+_UCRED = struct.Struct("iII")
+
+# Why we closed a connection, beside violations of the protocol: more of them than allowed; a user who is not; too slow
+# with a line, with the next command, with reading replies.
+OwnCloseReason = Literal["too_many", "peer_not_allowed", "slow_line", "idle", "not_reading"]
 CloseReason: TypeAlias = ViolationReason | OwnCloseReason
 CLOSE_REASONS: tuple[CloseReason, ...] = (*VIOLATION_REASONS, *get_args(OwnCloseReason))
 
@@ -95,6 +100,8 @@ class ServerStats:
     quarantined: Counter[str] = field(default_factory=Counter)
     # Answered as unconfirmed because the spool took too long; its word, when it came, is not counted.
     late: int = 0
+    # How often the socket file was found missing or replaced.
+    misplaced: int = 0
     # From reading a commit to writing its reply, by what the reply said.
     reply_seconds: dict[Outcome, Histogram] = field(
         default_factory=lambda: {outcome: Histogram(REPLY_BOUNDS_S) for outcome in Outcome}
@@ -111,6 +118,7 @@ class Shared:
         spool: Spool,
         limits: ServerLimits,
         *,
+        allowed_uids: frozenset[int] | None,
         monotonic: Callable[[], float],
         now_us: Callable[[], int],
     ) -> None:
@@ -123,6 +131,8 @@ class Shared:
         # Connections end where they can; `empty` is set when the last one has.
         self.draining = False
         self.empty = asyncio.Event()
+        # Users who may be clients; None: all whom the file lets in.
+        self._allowed_uids = allowed_uids
         self._rules = rules
         self._spool = spool
         self._now_us = now_us
@@ -141,12 +151,20 @@ class Shared:
         self.stats.late += 1
         self.warn("spool_late", "commit_s", f"The spool did not answer a commit within {self.limits.commit_s:g} s")
 
-    def turn_away(self) -> None:
-        """Count a connection that is closed because there are too many."""
-        self.stats.closed["too_many"] += 1
-        self.warn(
-            "dict_connection_closed", "too_many", f"More than {self.limits.connections} connections; closing the newest"
-        )
+    def turns_away(self, client: socket.socket) -> bool:
+        """Whether not to talk to who has connected: there are too many, or it is a user who may not; counted."""
+        if len(self.connections) >= self.limits.connections:
+            self.close("too_many", f"More than {self.limits.connections} connections; closing the newest")
+        elif self._allowed_uids is None or _uid_of(client) in self._allowed_uids:
+            return False
+        else:
+            self.close("peer_not_allowed", "A user connected who is not in socket.allowed_users; closing it")
+        return True
+
+    def close(self, reason: CloseReason, sentence: str) -> None:
+        """Count a connection that we close."""
+        self.stats.closed[reason] += 1
+        self.warn("dict_connection_closed", reason, sentence)
 
     def forget(self, connection: Connection) -> None:
         """Take a connection out that has ended, or goes on as another."""
@@ -159,3 +177,9 @@ class Shared:
         held_back = self._occasionally.suppressed((action, reason))
         if held_back is not None:
             _log.warning(sentence, action=action, reason=reason, held_back=held_back)
+
+
+def _uid_of(client: socket.socket) -> int:
+    """Who it was at the moment of connecting, SO_PEERCRED in unix(7)."""
+    uid: int = _UCRED.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
+    return uid

@@ -19,8 +19,9 @@ from lastlogin_service.settings import Section, matching
 
 
 _GIB = 1_073_741_824
-# sockaddr_un.sun_path has 108 bytes with its closing zero (unix(7)).
-_SOCKET_PATH_BYTES = 107
+# sockaddr_un.sun_path has 108 bytes with its closing zero (unix(7)); the socket is made as `<path>.<process id>`, and
+# process ids have up to seven digits (PID_MAX_LIMIT).
+_SOCKET_PATH_BYTES = 107 - len(".4194304")
 
 
 def _host_name() -> str:
@@ -36,6 +37,8 @@ class SocketSettings(Section):
     mode: Annotated[str, matching(r"0?[0-7]{3}", 'must be an octal mode in quotes, such as "0660"')] = "0660"
     owner: str | None = None
     group: str | None = None
+    # Beside what the mode says; empty: whoever the mode lets in. Dovecot connects as each mail user.
+    allowed_users: list[str] = Field(default=[], max_length=1_000)
     # A login holds its connection for a millisecond; so many at once are a flood, or a disk that stands still.
     max_connections: int = Field(default=4_096, ge=1, le=100_000)
 
@@ -47,6 +50,14 @@ class SocketSettings(Section):
             yield "owner", "must be a user of this system"
         if self.group is not None and not _exists(grp.getgrnam, self.group):
             yield "group", "must be a group of this system"
+        if not all(user.isdecimal() or _exists(pwd.getpwnam, user) for user in self.allowed_users):
+            yield "allowed_users", "must be users of this system, or their numbers"
+
+    @property
+    def allowed_uids(self) -> frozenset[int] | None:
+        """Numbers of the users who may connect; None: whoever the mode lets in."""
+        found = frozenset(int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid for user in self.allowed_users)
+        return found or None
 
 
 class DictSettings(Section):

@@ -116,8 +116,10 @@ class Endpoint:
 
 def _listen(address: str, port: int) -> socket.socket:
     """Listen. Not left to the loop: uvloop hangs when it cannot bind. Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.create_server((address, port), family=family, backlog=_BACKLOG)
+    found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    # A name that has both kinds of address means the older one, which every scraper can reach.
+    family, *_, where = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
 
 
 def bind_failure(address: str, port: int, error: OSError) -> Exit:

@@ -1,11 +1,13 @@
 """The dict server on a real UNIX socket, before a spool in memory."""
 
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from lastlogin_producer.conversation import Conversation
 from lastlogin_producer.events import EventRules
@@ -36,12 +38,19 @@ class Clock:
 class Served:
     """A running server with what a test needs of it."""
 
-    def __init__(self, path: Path, limits: ServerLimits) -> None:
+    def __init__(self, path: Path, limits: ServerLimits, allowed_uids: frozenset[int] | None = None) -> None:
         self.path = path
         self.spool = MemorySpool()
         self.clock = Clock()
         self.server = DictServer(
-            Listener(SocketFile(path)), ["statsdb"], RULES, self.spool, limits, monotonic=self.clock, now_us=lambda: 5
+            Listener(SocketFile(path)),
+            ["statsdb"],
+            RULES,
+            self.spool,
+            limits,
+            allowed_uids=allowed_uids,
+            monotonic=self.clock,
+            now_us=lambda: 5,
         )
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -167,6 +176,27 @@ async def test_too_many_connections(served: Served) -> None:
     assert {"too_many": 1} == served.server.stats.closed
     for _, each in held:
         each.close()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_users_who_may_connect(tmp_path: Path, loop: Callable[[], asyncio.AbstractEventLoop], *, allowed: bool) -> None:
+    """A user who is named is served; another's connection is closed at once, and counted."""
+    served = Served(tmp_path / "dict.sock", ServerLimits(), frozenset({os.geteuid() if allowed else os.geteuid() + 1}))
+
+    async def run() -> None:
+        await served.server.start()
+        try:
+            assert (b"O1\n" if allowed else b"") == await served.exchange(LOGIN)
+        except (BrokenPipeError, ConnectionResetError):
+            assert not allowed
+        await served.server.stop_accepting()
+        await served.server.drain(0)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())
+    assert ({} if allowed else {"peer_not_allowed": 1}) == served.server.stats.closed
+    assert (1 if allowed else 0) == len(served.spool.messages)
 
 
 async def test_stopping(served: Served) -> None:

@@ -194,3 +194,12 @@ def test_archives_name_no_index(unpacked: dict[str, Path]) -> None:
         assert "--hash=sha256:" in text
         assert "://" not in text
         assert "index" not in text
+
+
+def test_archives_have_their_units(unpacked: dict[str, Path]) -> None:
+    """Each service's archive has its systemd units as they are in the source, and none of the other's."""
+    for role, tree in unpacked.items():
+        units = sorted((PROJECT_ROOT / "deploy/systemd").glob(f"lastlogin-{role}*"))
+        assert [unit.name for unit in units] == sorted(path.name for path in (tree / "systemd").iterdir())
+        for unit in units:
+            assert unit.read_bytes() == (tree / "systemd" / unit.name).read_bytes()

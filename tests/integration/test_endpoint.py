@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -141,6 +142,30 @@ async def test_ipv6() -> None:
     """An IPv6 address serves as any other."""
     async with served("::1") as one:
         assert 200 == (await one.get("/livez")).status
+
+
+@pytest.mark.parametrize("addresses", [["::1"], ["::1", "127.0.0.1"]])
+async def test_a_name(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    """A name serves on the address that it has, of both kinds on the older one."""
+    expected = addresses[-1]
+    port = free_port(expected)
+    plain = socket.getaddrinfo
+
+    def resolve(host: str, *arguments: Any, **options: Any) -> list[Any]:
+        return [
+            found
+            for address in (addresses if host == "metrics.example.org" else [host])
+            for found in plain(address, *arguments, **options)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    one = Served(port, "metrics.example.org")
+    await one.endpoint.start()
+    one.address = expected
+    try:
+        assert 200 == (await one.get("/livez")).status
+    finally:
+        await one.endpoint.stop()
 
 
 async def test_check_beside_the_running_service() -> None:

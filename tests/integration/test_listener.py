@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,46 @@ def test_a_server_with_a_full_backlog_is_alive(tmp_path: Path) -> None:
 
     assert TEMPFAIL == caught.value.code
     assert path.exists()
+
+
+def test_the_file_appears_when_it_can_be_connected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its name the file has its rights and is listened to from its first moment: nobody is ever refused."""
+    path = tmp_path / "dict.sock"
+    seen: list[tuple[str, bool]] = []
+    for step in ("bind", "listen"):
+
+        def look(self: socket.socket, *arguments: Any, step: str = step) -> None:
+            getattr(super(type(self), self), step)(*arguments)
+            seen.append((step, path.exists()))
+
+        monkeypatch.setattr(socket.socket, step, look, raising=False)
+    chown = os.chown
+    monkeypatch.setattr(os, "chown", lambda *arguments: (seen.append(("chown", path.exists())), chown(*arguments)))
+    listener = Listener(SocketFile(path))
+    with listener.open():
+        assert [("bind", False), ("chown", False), ("listen", False)] == seen
+        assert [path] == list(tmp_path.iterdir())
+        assert listener.in_place
+    listener.remove()
+
+
+def test_a_server_that_comes_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made the file between our look and our turn keeps it."""
+    path = tmp_path / "dict.sock"
+    other = socket.socket(socket.AF_UNIX)
+    listen = socket.socket.listen
+
+    def slow(self: socket.socket, backlog: int) -> None:
+        listen(self, backlog)
+        if not path.exists():
+            other.bind(str(path))
+
+    monkeypatch.setattr(socket.socket, "listen", slow, raising=False)
+    with other, pytest.raises(Exit, match="another server has just begun") as caught:
+        Listener(SocketFile(path)).open()
+
+    assert TEMPFAIL == caught.value.code
+    assert [path] == list(tmp_path.iterdir())
 
 
 def test_the_umask_is_put_back(tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 30.0) -> None:
         time.sleep(POLL_S)
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class ServiceProcess:
     """An installed service; ends with the `with` block, whatever happened.
 
@@ -34,6 +40,9 @@ class ServiceProcess:
     def __init__(self, script: str, log: Path, settings: Mapping[str, str]) -> None:
         # Where the script is; a test may name the environment of another installation.
         self.scripts = Path(sys.executable).parent
+        # What starts the script, and descriptors that both are given.
+        self.starter: list[str] = []
+        self.descriptors: tuple[int, ...] = ()
         self._script = script
         self._log = log
         prefix = script.replace("-", "_").upper() + "_"
@@ -59,7 +68,17 @@ class ServiceProcess:
         """Start it, once more after it has ended."""
         self._starts += 1
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([self.scripts / self._script], env=self._environ, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [*self.starter, self.scripts / self._script],
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+                pass_fds=self.descriptors,
+            )
+
+    def environ(self, **variables: str) -> None:
+        """Give it variables that are not its settings, from the next start on."""
+        self._environ |= variables
 
     def kill(self) -> None:
         """SIGKILL it."""

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.support.process import ServiceProcess
+from tests.support.process import ServiceProcess, cpu_s
 
 
 class ProducerProcess(ServiceProcess):
@@ -38,10 +38,13 @@ class ProducerProcess(ServiceProcess):
 
     def cpu_s(self) -> float:
         """Seconds of CPU that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.pid)
 
     def peak_rss_bytes(self) -> int:
         """Most memory that it has ever held."""
         status = Path(f"/proc/{self.pid}/status").read_text("ascii")
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+
+    def virtual_bytes(self) -> int:
+        """Address space that it uses now."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -18,6 +18,7 @@ NAMES = {
     "dict_connections",
     "dict_connections_accepted_total",
     "dict_connections_closed_total",
+    "dict_socket_lost_total",
     "dict_commit_reply_seconds",
     "dict_refused_total",
     "quarantined_total",

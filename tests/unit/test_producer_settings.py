@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from lastlogin_producer.main import main
-from lastlogin_producer.settings import ProducerSettings
+from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load
 
@@ -62,6 +62,8 @@ def test_a_pattern_without_service_needs_a_default(tmp_path: Path) -> None:
         ('[socket]\nmode = "rw-rw----"\n', "socket.mode"),
         ('[socket]\nowner = "no-such-user"\n', "socket.owner"),
         ('[socket]\ngroup = "no-such-group"\n', "socket.group"),
+        ('[socket]\nallowed_users = ["root", "no-such-user"]\n', "socket.allowed_users"),
+        (f'[socket]\npath = "/{"x" * 99}"\n', "socket.path"),
         ('[dicts]\nnames = ["a\\tb"]\n', "dicts.names"),
         ('[spool]\ndirectory = "spool"\n', "spool.directory"),
         ("[spool]\nmax_rows = 0\n", "spool.max_rows"),
@@ -76,3 +78,9 @@ def test_what_cannot_work_is_refused(tmp_path: Path, toml: str, key: str) -> Non
     [told] = problems(tmp_path, toml)
 
     assert told.startswith(key)
+
+
+def test_users_who_may_connect() -> None:
+    """They are named or numbered; without any everybody whom the mode lets in may."""
+    assert frozenset({0, 5000}) == SocketSettings(allowed_users=["root", "5000"]).allowed_uids
+    assert SocketSettings().allowed_uids is None

@@ -90,14 +90,28 @@ def move_aside(path: Path, why: str, now_us: int) -> Path:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds a `SpoolLock` on `path`; asked without taking it."""
+    """Whether some process holds a `SpoolLock` on `path`; asked without taking it. Raises OSError without /proc."""
     try:
-        inode = path.stat().st_ino
+        descriptor = os.open(path, os.O_PATH)
     except OSError:
         return False
+    try:
+        inode, device = os.fstat(descriptor).st_ino, _device(descriptor)
+    finally:
+        os.close(descriptor)
     # proc_locks(5): number, kind, ADVISORY, WRITE, pid, major:minor:inode, start, end
     locks = (line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines())
-    return any(lock[1] == "FLOCK" and lock[5].endswith(f":{inode}") for lock in locks)
+    return any(lock[1] == "FLOCK" and lock[5] == f"{device}:{inode}" for lock in locks)
+
+
+def _device(descriptor: int) -> str:
+    """Device of an open file, in hexadecimal, as the kernel lists locks: btrfs, for one, gives stat another one."""
+    own = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines()
+    [mount] = [line.split()[1] for line in own if line.startswith("mnt_id:")]
+    # proc_pid_mountinfo(5): mount id, parent, major:minor
+    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_bytes().decode(errors="replace").splitlines())
+    [device] = [fields[2] for fields in mounts if fields[0] == mount]
+    return ":".join(f"{int(number):02x}" for number in device.split(":"))
 
 
 class SpoolLock:

@@ -136,6 +136,11 @@ class Spool:
         """Seconds for which messages have waited for the disk without any answer."""
         return self._loop.time() - self._answered_at if self._queued else 0.0
 
+    @property
+    def writer_alive(self) -> bool:
+        """Whether the thread that writes is there; it ends with `close`, and never before."""
+        return self._thread.is_alive()
+
     def append(self, message: LoginEvent | RawWrite, done: Done) -> None:
         """Store `message`, then call `done(outcome)` in the event loop: once, in order of append. Never blocks.
 
