@@ -94,7 +94,7 @@ def read_each(selector: selectors.BaseSelector, count: int, deadline_s: float) -
     """Read once from each client that has something, until `count` had; empty where the server has closed."""
     deadline = time.monotonic() + deadline_s
     while count > 0 and time.monotonic() < deadline:
-        for key, _ in selector.select(0.1):
+        for key, _ in selector.select(0.1)[:count]:
             selector.unregister(key.fileobj)
             count -= 1
             try:

@@ -54,9 +54,8 @@ class Running:
 
     @property
     def conversation(self) -> Conversation:
-        """The only connection that is open."""
-        [conversation] = self.server._shared.connections
-        assert isinstance(conversation, Conversation)
+        """The only one that is open."""
+        [conversation] = [each for each in self.server._shared.connections if isinstance(each, Conversation)]
         return conversation
 
     @property
