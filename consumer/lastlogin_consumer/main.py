@@ -47,7 +47,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 main = service_command(
     NAME,
     ConsumerSettings,
-    run,
+    lambda settings, _reread: run(settings),
     summary="Writes the newest login of each user into Cassandra.",
     check=lambda settings: check(settings, NAME),
 )

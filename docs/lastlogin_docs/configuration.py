@@ -73,17 +73,27 @@ def _program(program: Program) -> Iterator[str]:
     yield f"Example with every setting: [{program.example.name}](../deploy/{program.example.name})."
     for shown in program.shown():
         if shown.value is None:
-            yield f"\n### {program.name} `[{'.'.join(shown.location)}]`\n"
-            yield _filled(shown.explanation)
+            yield from _section(program, shown)
         else:
             yield from _setting(program, shown)
+
+
+def _section(program: Program, shown: examples.Shown) -> Iterator[str]:
+    name, *which = shown.location
+    as_list = which == [examples.FIRST]
+    title = f"[[{name}]]" if as_list else f"[{'.'.join(shown.location)}]"
+    yield f"\n### {program.name} `{title}`\n"
+    if as_list:
+        yield f"`{variable(program.prefix, (name,))}`, all of them as JSON\\"
+    yield _filled(shown.explanation)
 
 
 def _setting(program: Program, shown: examples.Shown) -> Iterator[str]:
     field = field_at(program.settings, shown.location)
     form = allowed(field_type(field)) or "see below"
     yield f"\n- **`{shown.location[-1]}`**: {form}; {_default(field)}.\\"
-    yield f"  `{variable(program.prefix, shown.location)}`\\"
+    if shown.location[1:2] != (examples.FIRST,):
+        yield f"  `{variable(program.prefix, shown.location)}`\\"
     yield _filled(shown.explanation, indent="  ")
 
 

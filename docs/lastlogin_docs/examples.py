@@ -1,7 +1,8 @@
 """The example files `deploy/*.toml`, read with their comments: the one place where settings are explained.
 
 A setting stands on a line of its own, commented (`#key = value`) or not, its explanation in the `# ` lines right
-above it; so do sections. A block of comments with an empty line after it belongs to nothing: the file's beginning.
+above it; so do sections (`[section]`, `[section.name]`, `#[[section]]` for one of several). A block of comments with an
+empty line after it belongs to nothing: the file's beginning.
 """
 
 import re
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 
-_SECTION = re.compile(r"\[(\w+)\]")
+_SECTION = re.compile(r"\[(\w+)(?:\.(\w+))?\]|#?\[\[(\w+)\]\]")
 _SETTING = re.compile(r"(#?)(\w+) = (.+)")
+
+# In a location: the one of several sections that is shown.
+FIRST = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def read(text: str) -> Iterator[Shown]:
     explanation: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if found := _SECTION.fullmatch(line):
-            section = (found[1],)
+            section = tuple(filter(None, (found[1], found[2]))) or (found[3], FIRST)
             yield Shown(section, " ".join(explanation))
         elif found := _SETTING.fullmatch(line):
             value = tomllib.loads(f"value = {found[3]}")["value"]
@@ -47,7 +51,7 @@ def read(text: str) -> Iterator[Shown]:
 def uncommented(text: str, *, without: frozenset[str] = frozenset()) -> str:
     """Return a file in which every setting that it shows is in force, except those whose names are in `without`."""
     lines = text.splitlines()
-    settings = ((line, _SETTING.fullmatch(line)) for line in lines)
+    settings = ((line, _SETTING.fullmatch(line) or _SECTION.fullmatch(line)) for line in lines)
     return "\n".join(
         line if found is None else "" if found[2] in without else line.removeprefix("#") for line, found in settings
     )

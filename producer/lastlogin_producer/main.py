@@ -12,4 +12,5 @@ main = service_command(
     run,
     summary="Takes Dovecot's logins on and streams them to Kafka.",
     check=lambda settings: check(settings, NAME),
+    on_hangup="read [dicts], [[rules]], [users] and log.level again",
 )

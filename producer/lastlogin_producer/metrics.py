@@ -12,8 +12,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lastlogin_producer.clock import WatchedClock
 from lastlogin_producer.dictproto import REFUSAL_REASONS
 from lastlogin_producer.publish_stats import PublishStats
+from lastlogin_producer.rules import DROP_REASONS
 from lastlogin_producer.serving import CLOSE_REASONS, ServerStats
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_schemas.event import QUARANTINE_REASONS
@@ -42,6 +44,7 @@ class Sources:
 
     server: ServerStats = field(default_factory=ServerStats)
     connections: Callable[[], int] = int
+    clock: WatchedClock = field(default_factory=WatchedClock)
     publishing: PublishStats = field(default_factory=PublishStats)
     spool: Callable[[], SpoolLevels] = SpoolLevels
     limits: SpoolSettings = field(default_factory=SpoolSettings)
@@ -97,6 +100,18 @@ class ProducerMetrics(Collector):
             "reason",
             QUARANTINE_REASONS,
             stats.quarantined,
+        )
+        yield _counters(
+            "dropped",
+            "Logins that a rule drops, answered as stored, by what that rule looks at.",
+            "by",
+            DROP_REASONS,
+            stats.dropped,
+        )
+        yield _counter(
+            "clock_regressions",
+            "Steps back of this host's clock, as seen between two logins.",
+            self._sources.clock.steps_back,
         )
 
     def _spool(self) -> Iterator[Metric]:

@@ -55,13 +55,16 @@ class DictServer:
         self._listener = listener
         self._limits = limits
         self._monotonic = monotonic
-        names = {name.encode(): name for name in dict_names}
         self._shared = Shared(
-            names, rules, spool, limits, allowed_uids=allowed_uids, monotonic=monotonic, now_us=now_us
+            _by_bytes(dict_names), rules, spool, limits, allowed_uids=allowed_uids, monotonic=monotonic, now_us=now_us
         )
         self._intake: Intake | None = None
         self._misplaced = False
         self._sweeping: asyncio.TimerHandle | None = None
+
+    def use(self, rules: EventRules) -> None:
+        """Read writes by other rules from the next commit on; new connections may ask for the dicts of these."""
+        self._shared.use(rules, _by_bytes(rules.dict_names))
 
     @property
     def stats(self) -> ServerStats:
@@ -178,6 +181,10 @@ class DictServer:
     def _sweep_again(self) -> None:
         self._schedule_sweep()
         self.sweep()
+
+
+def _by_bytes(names: Iterable[str]) -> dict[bytes, str]:
+    return {name.encode(): name for name in names}
 
 
 def _allow_files(wanted: int) -> None:

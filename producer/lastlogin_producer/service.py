@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -12,12 +12,14 @@ from typing import Any
 
 import structlog
 
+from lastlogin_producer.clock import WatchedClock
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.health import Health
 from lastlogin_producer.listener import Listener, listener_of
 from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
 from lastlogin_producer.oldest import OldestWaiting
 from lastlogin_producer.publisher import Publisher
+from lastlogin_producer.reload import reload_on_hangup
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool import Spool
@@ -34,8 +36,10 @@ _PARTING_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-async def run(settings: ProducerSettings) -> None:
-    """Take logins on until SIGTERM. Raises `Exit`; anything else it raises is a defect.
+async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]) -> None:
+    """Take logins on until SIGTERM; after SIGHUP by the rules of what `reread` gives.
+
+    Raises `Exit`; anything else it raises is a defect.
 
     The spool comes first, for its lock keeps a second producer away from the socket; then metrics, which tell of all
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
@@ -52,15 +56,19 @@ async def run(settings: ProducerSettings) -> None:
         )
         publisher = Publisher(spool, settings.kafka, settings.topics, settings.publisher, Random())  # noqa: S311 - jitter
         listener = listener_of(settings.socket, os.environ)
-        server = _dict_server(settings, spool, listener)
+        clock = WatchedClock()
+        server = _dict_server(settings, spool, listener, clock)
         oldest = OldestWaiting(spool, _now_us)
         tasks = {
             asyncio.create_task(publisher.run(), name="publisher"),
             asyncio.create_task(oldest.run(), name="age of the oldest message"),
             asyncio.create_task(server.watch(), name="watch over the socket file"),
+            asyncio.create_task(
+                reload_on_hangup(settings, reread, spool.backend, server.use, notifier), name="reload on SIGHUP"
+            ),
         }
         registry = new_registry(PREFIX, version("lastlogin"))
-        ProducerMetrics(registry, _sources(settings, spool, server, publisher, oldest))
+        ProducerMetrics(registry, _sources(settings, spool, server, publisher, oldest, clock=clock))
         health = Health(spool, server, tasks)
         if notifier.heard:
             status = partial(_status, spool, health)
@@ -120,24 +128,31 @@ def _status(spool: Spool, health: Health) -> str:
     return "; ".join([*wrong, f"{spool.rows_waiting} messages wait for Kafka"])
 
 
-def _dict_server(settings: ProducerSettings, spool: Spool, listener: Listener) -> DictServer:
+def _dict_server(settings: ProducerSettings, spool: Spool, listener: Listener, clock: WatchedClock) -> DictServer:
     return DictServer(
         listener,
-        settings.dicts.names,
-        EventRules(spool.backend, settings.dicts.key_patterns, settings.dicts.default_service),
+        settings.dicts,
+        EventRules.of(settings, spool.backend),
         spool,
         ServerLimits(connections=settings.socket.max_connections),
         allowed_uids=settings.socket.allowed_uids,
-        now_us=_now_us,
+        now_us=clock,
     )
 
 
 def _sources(
-    settings: ProducerSettings, spool: Spool, server: DictServer, publisher: Publisher, oldest: OldestWaiting
+    settings: ProducerSettings,
+    spool: Spool,
+    server: DictServer,
+    publisher: Publisher,
+    oldest: OldestWaiting,
+    *,
+    clock: WatchedClock,
 ) -> Sources:
     return Sources(
         server=server.stats,
         connections=lambda: server.connections,
+        clock=clock,
         publishing=publisher.stats,
         spool=lambda: SpoolLevels(spool.rows_waiting, spool.bytes_waiting, oldest.age_s, spool.damaged_rows),
         limits=settings.spool,

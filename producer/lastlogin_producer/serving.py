@@ -20,6 +20,7 @@ from lastlogin_producer.dictproto import (
 )
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.rules import Dropped, DropReason
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.histogram import Histogram
 from lastlogin_service.logs import Occasionally
@@ -98,6 +99,7 @@ class ServerStats:
     closed: Counter[CloseReason] = field(default_factory=Counter)
     refused: Counter[RefusalReason] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[DropReason] = field(default_factory=Counter)
     # Answered as unconfirmed because the spool took too long; its word, when it came, is not counted.
     late: int = 0
     # How often the socket file was found missing or replaced.
@@ -122,10 +124,8 @@ class Shared:
         monotonic: Callable[[], float],
         now_us: Callable[[], int],
     ) -> None:
-        self.dict_names = dict_names
         self.limits = limits
         self.monotonic = monotonic
-        self.whole = WholeLogins(dict_names, limits.connection.sets)
         self.stats = ServerStats()
         self.connections: set[Connection] = set()
         # Connections end where they can; `empty` is set when the last one has.
@@ -133,14 +133,24 @@ class Shared:
         self.empty = asyncio.Event()
         # Users who may be clients; None: all whom the file lets in.
         self._allowed_uids = allowed_uids
-        self._rules = rules
         self._spool = spool
         self._now_us = now_us
         self._occasionally = Occasionally(_REPEAT_LOG_S)
+        self.use(rules, dict_names)
+
+    def use(self, rules: EventRules, dict_names: Mapping[bytes, str]) -> None:
+        """Read writes by these rules from now on; connections that come may ask for these dicts."""
+        self.dict_names = dict_names
+        self.whole = WholeLogins(dict_names, self.limits.connection.sets)
+        self._rules = rules
 
     def store(self, write: CommittedWrite, done: Callable[[Outcome], None]) -> None:
         """Have the spool keep what `write` means, and call `done` once: later, in the event loop."""
         message = self._rules.interpret(write, self._now_us())
+        if isinstance(message, Dropped):
+            self.stats.dropped[message.by] += 1
+            asyncio.get_running_loop().call_soon(done, Outcome.STORED)
+            return
         if isinstance(message, RawWrite):
             self.stats.quarantined[message.reason] += 1
             self.warn("write_quarantined", message.reason, f"A write is no login: {message.detail}")

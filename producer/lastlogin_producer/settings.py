@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from lastlogin_producer.events import EventRules, KeyPattern
+from lastlogin_producer.rule_settings import DictSettings, RuleSettings, UserSettings, problems_of_dicts
 from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.logs import ServiceSettings
@@ -60,34 +60,6 @@ class SocketSettings(Section):
         return found or None
 
 
-class DictSettings(Section):
-    """`[dicts]`: which dicts and keys are served. `EventRules` says how patterns are read."""
-
-    names: list[Annotated[str, matching(r"[^\x00-\x1f/]{1,255}", "must be the name of a dict, such as statsdb")]] = (
-        Field(default=["statsdb"], min_length=1, max_length=100)
-    )
-    # What Dovecot's manual configures, and the same without an address.
-    key_patterns: list[str] = Field(
-        default=["last-login/$service/$user/$ip", "last-login/$service/$user"], min_length=1, max_length=100
-    )
-    default_service: str | None = None
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Every pattern that cannot work is told, not only the first."""
-        found = False
-        for pattern in self.key_patterns:
-            try:
-                KeyPattern(pattern)
-            except ValueError as error:
-                found = True
-                yield "key_patterns", str(error)
-        if not found:
-            try:
-                EventRules("", self.key_patterns, self.default_service)
-            except ValueError as error:
-                yield "default_service", str(error)
-
-
 class SpoolSettings(Section):
     """`[spool]`: where messages wait for Kafka, and how many may."""
 
@@ -134,13 +106,20 @@ class ProducerSettings(ServiceSettings):
         str, matching(r"[\w.-]{1,253}", "must be a name of letters, digits, dots, hyphens and underscores")
     ] = Field(default_factory=_host_name)
     socket: SocketSettings = SocketSettings()
-    dicts: DictSettings = DictSettings()
+    # The manual's name.
+    dicts: dict[str, DictSettings] = Field(default={"statsdb": DictSettings()}, min_length=1, max_length=100)
+    rules: list[RuleSettings] = Field(default=[], max_length=1_000)
+    users: UserSettings = UserSettings()
     spool: SpoolSettings = SpoolSettings()
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
     publisher: PublisherSettings = PublisherSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     metrics: MetricsSettings = MetricsSettings()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Dicts must have names that can be asked for; rules are about dicts that there are."""
+        yield from problems_of_dicts(self.dicts, self.rules)
 
 
 def _exists(look_up: Callable[[str], object], name: str) -> bool:

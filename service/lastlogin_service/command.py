@@ -37,7 +37,7 @@ Configuration:
 \b
 Signals:
   SIGTERM, SIGINT   finish what has been taken on, then end; the second ends at once
-
+{signals}
 \b
 Exit codes:
   0 stopped as asked    70 a defect of this program
@@ -67,20 +67,24 @@ def exit_codes(name: str, defect: Callable[[Exception], object]) -> Iterator[Non
 def service_command(
     name: str,
     settings_cls: type[S],
-    run: Callable[[S], Coroutine[Any, Any, None]],
+    run: Callable[[S, Callable[[], S]], Coroutine[Any, Any, None]],
     *,
     summary: str,
     check: Callable[[S], Coroutine[Any, Any, Sequence[Finding]]] | None = None,
+    on_hangup: str | None = None,
 ) -> click.Command:
-    """Build the command `name` that loads `settings_cls`, configures logs and runs `run(settings)` on uvloop.
+    """Build the command `name` that loads `settings_cls`, configures logs and runs `run(settings, reread)` on uvloop.
 
-    `summary` begins --help. `run` ends by returning, or by raising `Exit`; anything else it raises is a defect.
-    `check(settings)` finds what is wrong around the service, for --check-config.
+    `summary` begins --help. `reread()` reads the same sources again and raises `Exit` as a start would. `run` ends
+    by returning, or by raising `Exit`; anything else it raises is a defect.
+    `check(settings)` finds what is wrong around the service, for --check-config; `on_hangup` says what `run` does on
+    SIGHUP, if it does anything.
     """
     default = Path("/etc/lastlogin") / f"{name.removeprefix('lastlogin-')}.toml"
     prefix = settings_cls.model_config.get("env_prefix", "")
 
-    epilog = _EPILOG.format(example=default.name, prefix=prefix, deadline=DEADLINE_S)
+    signals = f"  SIGHUP            {on_hangup}\n" if on_hangup else ""
+    epilog = _EPILOG.format(example=default.name, prefix=prefix, deadline=DEADLINE_S, signals=signals)
 
     @click.command(name, help=summary, epilog=epilog)
     @click.option(
@@ -122,7 +126,7 @@ def service_command(
                 for warning in warnings(settings, file):
                     log.warning(warning, action="secret_readable")
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    runner.run(run(settings))
+                    runner.run(run(settings, lambda: load(settings_cls, file, os.environ)))
 
     return command
 

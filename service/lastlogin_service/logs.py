@@ -103,13 +103,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None, clock: Callab
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
-    level = logging.getLevelNamesMapping()[settings.level.upper()]
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    for library in LIBRARIES:
-        # Their debug lines show whole requests: users and passwords.
-        logging.getLogger(library).setLevel(max(level, logging.INFO))
+    logging.getLogger().handlers[:] = [handler]
+    set_level(settings.level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -120,3 +115,12 @@ def configure(settings: LogSettings, stream: TextIO | None = None, clock: Callab
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def set_level(name: str) -> None:
+    """Let lines of this level (`[log] level`) and above through, at any time after `configure`."""
+    level = logging.getLevelNamesMapping()[name.upper()]
+    logging.getLogger().setLevel(level)
+    for library in LIBRARIES:
+        # Their debug lines show whole requests: users and passwords.
+        logging.getLogger(library).setLevel(max(level, logging.INFO))

@@ -77,14 +77,19 @@ def is_secret(cls: type[BaseModel], location: Location) -> bool:
     return any(bare(type_at(cls, location[: i + 1])) is SecretStr for i in range(len(location)))
 
 
+# Stands for the name or number of a section of which there may be several.
+ANY = "<name>"
+
+
 def keys(cls: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the location of each key that is not a section."""
+    """Yield the location of each key that is not a section; of sections that are many, one with `ANY`."""
     for name, field in cls.model_fields.items():
-        section = bare(field.annotation)
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from keys(section, (*above, name))
-        else:
+        section = section_of(field.annotation)
+        if section is None:
             yield (*above, name)
+        else:
+            many = bare(field.annotation) is not section
+            yield from keys(section, (*above, name, ANY) if many else (*above, name))
 
 
 def variable(prefix: str, location: Location) -> str:

@@ -1,11 +1,11 @@
-"""Stopping on a signal."""
+"""Stopping on a signal, and reading the configuration again."""
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 import structlog
@@ -47,3 +47,18 @@ async def stop_event() -> AsyncIterator[asyncio.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangup_event() -> Iterator[asyncio.Event]:
+    """Give an event that each SIGHUP sets; whoever acts on it clears it first. Use in the main thread, within a loop.
+
+    The handler before is put back at the end.
+    """
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    previous = signal.signal(signal.SIGHUP, lambda _number, _frame: loop.call_soon_threadsafe(event.set))
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGHUP, previous)

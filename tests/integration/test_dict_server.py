@@ -10,18 +10,19 @@ import pytest
 import uvloop
 
 from lastlogin_producer.conversation import Conversation
-from lastlogin_producer.events import EventRules
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.rule_settings import RuleSettings
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 from tests.fakes.memory_spool import MemorySpool
+from tests.support.rules import event_rules
 
 
 HELLO = b"H3\t2\t0\t\tstatsdb\n"
 LOGIN = HELLO + b"B1\ttest1\nS1\tshared/last-login/imap/test1\t1795387910161\nC1\n"
-RULES = EventRules("mail1", ["last-login/$service/$user/$ip", "last-login/$service/$user"])
+RULES = event_rules()
 
 
 class Clock:
@@ -99,6 +100,26 @@ async def test_a_write_that_is_no_login(served: Served) -> None:
     [raw] = served.spool.messages
     assert isinstance(raw, RawWrite)
     assert {"bad_value": 1} == served.server.stats.quarantined
+
+
+async def test_a_login_that_a_rule_drops(served: Served) -> None:
+    """It is answered `O1` in its turn, counted, and the spool never sees it: what follows has the next number."""
+    served.server.use(event_rules(rules=[RuleSettings(services=["lda"], action="drop")]))
+    served.spool.held = True
+    reader, writer = await served.connect()
+    lda = LOGIN.removeprefix(HELLO).replace(b"imap", b"lda")
+    writer.write(LOGIN + lda.replace(b"B1", b"B2").replace(b"S1", b"S2").replace(b"C1", b"C2"))
+    await served.until(lambda: served.server.stats.dropped)
+    assert 1 == served.spool.waiting
+    served.spool.release()
+
+    assert b"O1\nO2\n" == await asyncio.wait_for(reader.readexactly(6), 5)
+    served.spool.held = False
+    writer.write(lda * 1_000)
+    assert b"O1\n" * 1_000 == await asyncio.wait_for(reader.readexactly(3_000), 5)
+    assert {"service": 1_001} == served.server.stats.dropped
+    assert ["imap"] == [event.service for event in served.spool.messages if isinstance(event, LoginEvent)]
+    writer.close()
 
 
 async def test_a_full_spool(served: Served) -> None:

@@ -32,13 +32,13 @@ def test_without_file_descriptors(tmp_path: Path) -> None:
         """
         import asyncio, resource, sys, uvloop
         from pathlib import Path
-        from lastlogin_producer.events import EventRules
         from lastlogin_producer.listener import Listener, SocketFile
         from lastlogin_producer.server import DictServer, ServerLimits
         from tests.fakes.memory_spool import MemorySpool
+        from tests.support.rules import event_rules
 
         async def run():
-            rules = EventRules("mail1", ["last-login/$service/$user"])
+            rules = event_rules()
             server = DictServer(
                 Listener(SocketFile(Path(sys.argv[1]))), ["statsdb"], rules, MemorySpool(), ServerLimits()
             )

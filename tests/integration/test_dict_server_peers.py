@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from lastlogin_producer.clock import WatchedClock
 from lastlogin_producer.conversation import Conversation
-from lastlogin_producer.events import EventRules
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.server import DictServer, ServerLimits
 from tests.fakes.memory_spool import MemorySpool
+from tests.support.rules import event_rules
 
 
 HELLO = b"H3\t2\t0\t\tstatsdb\n"
 COMMIT = b"B1\ttest1\nS1\tshared/last-login/imap/test1\t1795387910161\nC1\n"
-RULES = EventRules("mail1", ["last-login/$service/$user/$ip", "last-login/$service/$user"])
+RULES = event_rules()
 
 
 class Running:
@@ -28,6 +29,9 @@ class Running:
     def __init__(self, path: Path, limits: ServerLimits, monotonic: Callable[[], float] | None = None) -> None:
         self.path = path
         self.now = 1_000.0
+        # What the host's clock shows, for the time at which a commit was received.
+        self.time_s = 10_000
+        self.clock = WatchedClock(lambda: self.time_s * 1_000_000_000)
         self.spool = MemorySpool()
         self.server = DictServer(
             Listener(SocketFile(path)),
@@ -36,6 +40,7 @@ class Running:
             self.spool,
             limits,
             monotonic=monotonic or (lambda: self.now),
+            now_us=self.clock,
         )
 
     async def connect(self, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -246,6 +251,26 @@ def test_a_client_that_reads_late(serve: Serve) -> None:
         await _until(read)
         assert sent.count(b"\n") == received.count(b"\n")
         client.close()
+
+    serve(scenario)
+
+
+def test_a_host_whose_clock_goes_back(serve: Serve) -> None:
+    """Logins of before, during and after an hour's step back are all stored, and the step is counted once."""
+
+    async def scenario(running: Running) -> None:
+        reader, writer = await running.connect(HELLO)
+        for step_s in (0, -3_600, 0, 3_600):
+            running.time_s += step_s + 1
+            writer.write(COMMIT)
+            assert b"O1\n" == await reader.readline()
+        writer.close()
+
+        assert 4 == len(running.spool.messages)
+        assert [1, -3_598, -3_597, 4] == [
+            message.received_at_us // 1_000_000 - 10_000 for message in running.spool.messages
+        ]
+        assert 1 == running.clock.steps_back
 
     serve(scenario)
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.error import HTTPError
@@ -37,13 +37,13 @@ class ServiceProcess:
     `settings` are variables without the service's prefix; those of this process's environment do not reach it.
     """
 
-    def __init__(self, script: str, log: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, script: str, log: Path, settings: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
         # Where the script is; a test may name the environment of another installation.
         self.scripts = Path(sys.executable).parent
         # What starts the script, and descriptors that both are given.
         self.starter: list[str] = []
         self.descriptors: tuple[int, ...] = ()
-        self._script = script
+        self._command = (script, *arguments)
         self._log = log
         prefix = script.replace("-", "_").upper() + "_"
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith(prefix)}
@@ -69,7 +69,7 @@ class ServiceProcess:
         self._starts += 1
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self.starter, self.scripts / self._script],
+                [*self.starter, self.scripts / self._command[0], *self._command[1:]],
                 env=self._environ,
                 stdout=log,
                 stderr=log,

@@ -1,6 +1,7 @@
 """The producer as a process of its own, with socket and spool of a test's own."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.process import ServiceProcess, cpu_s
@@ -12,7 +13,7 @@ class ProducerProcess(ServiceProcess):
     `settings` are variables without their prefix. Without them Kafka is nowhere.
     """
 
-    def __init__(self, directory: Path, name: str = "producer", **settings: str) -> None:
+    def __init__(self, directory: Path, name: str = "producer", arguments: Sequence[str] = (), **settings: str) -> None:
         self.socket = directory / "dict.sock"
         own = {
             "BACKEND": "mail1",
@@ -24,7 +25,7 @@ class ProducerProcess(ServiceProcess):
             "METRICS__PORT": "0",
             **settings,
         }
-        super().__init__("lastlogin-producer", directory / f"{name}.log", own)
+        super().__init__("lastlogin-producer", directory / f"{name}.log", own, arguments)
 
     @property
     def metrics_port(self) -> int:
@@ -42,8 +43,15 @@ class ProducerProcess(ServiceProcess):
 
     def peak_rss_bytes(self) -> int:
         """Most memory that it has ever held."""
+        return self._memory("VmHWM")
+
+    def rss_bytes(self) -> int:
+        """Memory that it holds."""
+        return self._memory("VmRSS")
+
+    def _memory(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text("ascii")
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name))) * 1024
 
     def virtual_bytes(self) -> int:
         """Address space that it uses now."""

@@ -157,6 +157,7 @@ def test_asynchronous_commit_of_major_2() -> None:
         (b"H5\t0\t0\t\tstatsdb\n", "wrong_version"),
         (b"H3\t2\t0\t\tother\n", "unknown_dict"),
         (HELLO + b"X1\n", "unknown_command"),
+        (HELLO + HELLO, "unknown_command"),
         (HELLO + b"\n", "unknown_command"),
         (HELLO + b"Bx\tu\n", "bad_transaction_id"),
         (HELLO + b"C\n", "bad_transaction_id"),

@@ -6,12 +6,11 @@ from dataclasses import fields
 
 from lastlogin_docs.pages import DOCS
 from lastlogin_producer.dictproto import REFUSAL_REASONS, CommittedWrite, DictConnection, Limits
-from lastlogin_producer.events import EventRules
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.server import ServerLimits
 from lastlogin_producer.serving import CLOSE_REASONS
-from lastlogin_producer.settings import DictSettings
 from lastlogin_schemas.event import MAX_SERVICE_BYTES, MAX_USER_BYTES, QUARANTINE_REASONS, LoginEvent
+from tests.support.rules import event_rules
 
 
 PAGE = (DOCS / "protocol.md").read_text(encoding="utf-8")
@@ -69,13 +68,13 @@ def test_conversations() -> None:
             answers += connection.data_to_send()
         assert "".join(f"{line[2:]}\n" for line in lines if line.startswith("< ")) == answers.decode()
 
-    assert 3 == len(played)
+    assert 4 == len(played)
 
 
 def test_precisions() -> None:
     """The digits of the table of precisions are those that are understood, and of no other number."""
     told = {int(digits) for digits in re.findall(r"^\| (\d+) \| \w", section("Precision"), re.MULTILINE)}
-    rules = EventRules("mail1", DictSettings().key_patterns)
+    rules = event_rules()
     understood = {
         digits
         for digits in range(1, 25)

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastlogin_producer.dictproto import CommittedWrite
-from lastlogin_producer.events import EventRules, KeyPattern
+from lastlogin_producer.events import EventRules
+from lastlogin_producer.rules import Dropped
 from lastlogin_schemas.event import QUARANTINE_REASONS, LoginEvent, RawWrite, event_id
+from tests.support.rules import event_rules, settings_with
 
 
-PATTERNS = ("last-login/$service/$user/$ip", "last-login/$service/$user")
-RULES = EventRules("mail1", PATTERNS)
+RULES = event_rules()
 NOW_US = 1_795_387_911_000_000
 AT = b"1795387910161"
 AT_US = 1_795_387_910_161_000
@@ -21,7 +22,9 @@ def _interpret(
 ) -> LoginEvent | RawWrite:
     user = user.encode() if isinstance(user, str) else user
     key = key.encode() if isinstance(key, str) else key
-    return rules.interpret(CommittedWrite(user, "statsdb", ((key, value),)), NOW_US)
+    message = rules.interpret(CommittedWrite(user, "statsdb", ((key, value),)), NOW_US)
+    assert not isinstance(message, Dropped)
+    return message
 
 
 def _reason(message: LoginEvent | RawWrite) -> str:
@@ -148,55 +151,82 @@ def test_a_sentence_without_names() -> None:
     assert "192.0.2" not in raw.detail
 
 
-def test_several_keys_in_one_transaction() -> None:
-    """More keys than one are kept together in the quarantine."""
-    entries = ((b"shared/last-login/imap/u", AT), (b"shared/ip", b"192.0.2.1"))
-    raw = RULES.interpret(CommittedWrite(b"u", "statsdb", entries), NOW_US)
-
-    assert isinstance(raw, RawWrite)
-    assert ("extra_keys", entries) == (raw.reason, raw.entries)
-
-
 def test_a_key_without_service_takes_the_default() -> None:
     """The plugin's own default key has no service; the configured one stands in."""
-    event = _interpret("u", "shared/last-login/u", rules=EventRules("mail1", ["shared/last-login/$user"], "imap"))
+    event = _interpret("u", "shared/last-login/u", rules=event_rules("shared/last-login/$user", default_service="imap"))
 
     assert isinstance(event, LoginEvent)
     assert "imap" == event.service
 
 
-def test_literal_behind_the_user() -> None:
-    """A pattern may go on behind the user."""
-    rules = EventRules("mail1", ["x/$service/$user/access"])
+def test_a_dict_that_is_not_configured_any_more() -> None:
+    """A conversation may outlive its dict; what it commits then is put aside."""
+    raw = RULES.interpret(CommittedWrite(b"u", "other", ((b"shared/last-login/imap/u", AT),)), NOW_US)
 
-    assert isinstance(_interpret("u", "shared/x/imap/u/access", rules=rules), LoginEvent)
-    assert _reason(_interpret("u", "shared/x/imap/u/other", rules=rules)) == "bad_key"
+    assert isinstance(raw, RawWrite)
+    assert ("bad_key", "the dict is not configured any more") == (raw.reason, raw.detail)
+
+
+def test_each_dict_has_keys_of_its_own() -> None:
+    """One producer serves several dicts, and what is a login in one may be none in another."""
+    rules = EventRules.of(
+        settings_with(dicts={"a": {"key_patterns": ["$user"], "default_service": "pop3"}, "b": {}}), "mail1"
+    )
+    key = b"shared/last-login/imap/u"
+    messages = [
+        rules.interpret(CommittedWrite(user, name, ((entry, AT),)), NOW_US)
+        for name, user, entry in (
+            ("a", b"u", b"shared/u"),
+            ("b", b"u", b"shared/u"),
+            ("a", b"u", key),
+            ("b", b"u", key),
+        )
+    ]
+
+    assert ("a", "b") == tuple(rules.dict_names)
+    assert [LoginEvent, RawWrite, RawWrite, LoginEvent] == [type(message) for message in messages]
+    assert ["pop3", "imap"] == [message.service for message in messages if isinstance(message, LoginEvent)]
 
 
 @pytest.mark.parametrize(
-    ("pattern", "sentence"),
+    ("users", "sent", "recorded"),
     [
-        ("last-login/$service", "must have \\$user once"),
-        ("$user/$user", "must have \\$user once"),
-        ("$ip/$user", "\\$ip must come last"),
-        ("last-login/$name/$user", "\\$name is not one of \\$user, \\$service and \\$ip"),
-        ("last-login/x$user", "x\\$user is not one of"),
+        ({}, "Joe", "Joe"),
+        ({"lower_case": True}, "Joe@Example.ORG", "joe@example.org"),
+        ({"lower_case": True}, "JÖRG", "jÖrg"),
+        ({"default_domain": "Example.org"}, "Joe", "Joe@Example.org"),
+        ({"default_domain": "example.org"}, "joe@other", "joe@other"),
+        ({"lower_case": True, "default_domain": "example.org"}, "JOE", "joe@example.org"),
     ],
 )
-def test_patterns_that_cannot_work(pattern: str, sentence: str) -> None:
-    """A wrong pattern is refused with what is wrong in it."""
-    with pytest.raises(ValueError, match=sentence):
-        KeyPattern(pattern)
+def test_user_names_as_they_are_recorded(users: dict[str, object], sent: str, recorded: str) -> None:
+    """Lower case is A to Z alone, as in Dovecot; a domain is added where there is none; the key stays as received."""
+    rules = EventRules.of(settings_with(users=users), "mail1")
+    event = _interpret(sent, f"shared/last-login/imap/{sent}", rules=rules)
+
+    assert isinstance(event, LoginEvent)
+    assert (recorded, f"shared/last-login/imap/{sent}") == (event.user, event.dict_key)
 
 
-def test_rules_that_cannot_work() -> None:
-    """Without patterns, or without a service for a key that has none, there are no rules."""
-    with pytest.raises(ValueError, match="at least one"):
-        EventRules("b", [])
-    with pytest.raises(ValueError, match="so a default service is needed"):
-        EventRules("b", ["last-login/$user"])
-    with pytest.raises(ValueError, match="1 to 64 bytes"):
-        EventRules("b", ["last-login/$user"], "a/b")
+def test_the_user_of_the_key() -> None:
+    """Where the key spells the user otherwise, it is the key's that is recorded; what is put aside keeps Dovecot's."""
+    rules = event_rules(user_from="key")
+    event = _interpret("Joe@Example.org", "shared/last-login/imap/joe@example.org/192.0.2.1", rules=rules)
+
+    assert isinstance(event, LoginEvent)
+    assert "joe@example.org" == event.user
+    raw = _interpret("Joe", b"shared/last-login/imap/\xff", rules=rules)
+    assert isinstance(raw, RawWrite)
+    assert ("bad_user", b"Joe") == (raw.reason, raw.user)
+
+
+def test_no_user_gets_no_domain() -> None:
+    """An empty name is no user of the default domain; a name that a domain makes too long is none either."""
+    rules = EventRules.of(settings_with(users={"default_domain": "example.org"}), "mail1")
+
+    assert "bad_user" == _reason(_interpret("", "shared/last-login/imap/", rules=rules))
+    long = "u" * 65_530
+    assert "bad_user" == _reason(_interpret(long, f"shared/last-login/imap/{long}", rules=rules))
 
 
 @given(st.binary(max_size=40), st.binary(max_size=60), st.binary(max_size=20))

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from lastlogin_producer.dictproto import REFUSAL_REASONS
 from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
 from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.rules import DROP_REASONS
 from lastlogin_producer.serving import CLOSE_REASONS
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_schemas.event import QUARANTINE_REASONS
@@ -22,6 +23,8 @@ NAMES = {
     "dict_commit_reply_seconds",
     "dict_refused_total",
     "quarantined_total",
+    "dropped_total",
+    "clock_regressions_total",
     "spool_rows",
     "spool_bytes",
     "spool_max_rows",
@@ -59,6 +62,7 @@ def test_names() -> None:
         ("dict_connections_closed_total", "reason", CLOSE_REASONS),
         ("dict_refused_total", "reason", REFUSAL_REASONS),
         ("quarantined_total", "reason", QUARANTINE_REASONS),
+        ("dropped_total", "by", DROP_REASONS),
         ("dict_commit_reply_seconds_count", "reply", ("stored", "full", "unconfirmed")),
         ("kafka_publish_seconds_count", "outcome", ("acknowledged", "failed")),
         ("kafka_published_total", "topic", ("lastlogin.events", "lastlogin.quarantine")),
@@ -88,6 +92,8 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
     sources.server.closed["idle"] += 2
     sources.server.refused["lookup"] += 3
     sources.server.quarantined["bad_key"] += 4
+    sources.server.dropped["network"] += 6
+    sources.clock.steps_back = 8
     sources.publishing.published["logins"] += 100
     sources.publishing.in_flight = 9
     sources.publishing.seconds["failed"].observe(21.0)
@@ -98,6 +104,8 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
     assert 2 == value(registry, "dict_connections_closed_total", reason="idle")
     assert 3 == value(registry, "dict_refused_total", reason="lookup")
     assert 4 == value(registry, "quarantined_total", reason="bad_key")
+    assert 6 == value(registry, "dropped_total", by="network")
+    assert 8 == value(registry, "clock_regressions_total")
     assert 100 == value(registry, "kafka_published_total", topic="logins")
     assert 9 == value(registry, "kafka_in_flight_rows")
     assert 21 == value(registry, "kafka_publish_seconds_sum", outcome="failed")

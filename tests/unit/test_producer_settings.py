@@ -28,17 +28,17 @@ def problems(tmp_path: Path, toml: str) -> list[str]:
 def test_an_unknown_pattern_variable_is_told_with_the_known_ones(tmp_path: Path) -> None:
     """`--check-config` finds a pattern that cannot work, and says which variables there are."""
     file = tmp_path / "producer.toml"
-    file.write_text(KAFKA + '[dicts]\nkey_patterns = ["last-login/$servcie/$user"]\n', encoding="utf-8")
+    file.write_text(KAFKA + '[dicts.statsdb]\nkey_patterns = ["last-login/$servcie/$user"]\n', encoding="utf-8")
     result = CliRunner().invoke(main, ["--config", str(file), "--check-config"])
 
     assert CONFIG == result.exit_code
-    assert "dicts.key_patterns" in result.output
-    assert "$servcie is not one of $user, $service and $ip" in result.output
+    assert "dicts.statsdb.key_patterns" in result.output
+    assert "$servcie is not one of $user, $service, $ip, $domain and $user@$domain" in result.output
 
 
 def test_every_pattern_that_cannot_work_is_told(tmp_path: Path) -> None:
     """Not only the first one."""
-    told = problems(tmp_path, '[dicts]\nkey_patterns = ["a/$user/$user", "a/$ip/$user"]\n')
+    told = problems(tmp_path, '[dicts.statsdb]\nkey_patterns = ["a/$user/$user", "a/$ip/$user"]\n')
 
     assert 2 == len(told)
     assert "must have $user once" in told[0]
@@ -47,9 +47,9 @@ def test_every_pattern_that_cannot_work_is_told(tmp_path: Path) -> None:
 
 def test_a_pattern_without_service_needs_a_default(tmp_path: Path) -> None:
     """The plugin's own default key names no service."""
-    [told] = problems(tmp_path, '[dicts]\nkey_patterns = ["last-login/$user"]\n')
+    [told] = problems(tmp_path, '[dicts.statsdb]\nkey_patterns = ["last-login/$user"]\n')
 
-    assert told.startswith("dicts.default_service")
+    assert told.startswith("dicts.statsdb.default_service")
     assert "a default service is needed" in told
 
 
@@ -64,7 +64,19 @@ def test_a_pattern_without_service_needs_a_default(tmp_path: Path) -> None:
         ('[socket]\ngroup = "no-such-group"\n', "socket.group"),
         ('[socket]\nallowed_users = ["root", "no-such-user"]\n', "socket.allowed_users"),
         (f'[socket]\npath = "/{"x" * 99}"\n', "socket.path"),
-        ('[dicts]\nnames = ["a\\tb"]\n', "dicts.names"),
+        ('[dicts."a/b"]\n', "dicts: {...} - a/b: must be the name of a dict"),
+        ("[dicts]\n", "dicts"),
+        ('[dicts.statsdb]\nuser_from = "hello"\n', "dicts.statsdb.user_from"),
+        ('[dicts.statsdb]\ndefault_service = "a/b"\n', "dicts.statsdb.default_service"),
+        ('[[rules]]\nservice = ""\n', "rules[0].service"),
+        ('[[rules]]\nnetworks = ["192.0.2.0/24"]\n', "rules[0].action: not given - the rule does nothing"),
+        ('[[rules]]\nnetworks = ["192.0.2.7/24"]\naction = "drop"\n', "rules[0].networks[0]"),
+        ('[[rules]]\nnetworks = []\naction = "drop"\n', "rules[0].networks"),
+        ('[[rules]]\naction = "drop"\n', "rules[0].action"),
+        ('[[rules]]\nservices = ["imap"]\naction = "drop"\naddress = "omit"\n', "rules[0].action"),
+        ('[[rules]]\ndicts = ["other"]\naddress = "omit"\n', "rules: [...] - other is not one of [dicts]"),
+        ('[[rules]]\naddress = "hide"\n', "rules[0].address"),
+        ('[users]\ndefault_domain = "a@b"\n', "users.default_domain"),
         ('[spool]\ndirectory = "spool"\n', "spool.directory"),
         ("[spool]\nmax_rows = 0\n", "spool.max_rows"),
         ('[publisher]\ncompression = "snappy"\n', "publisher.compression"),
@@ -84,3 +96,34 @@ def test_users_who_may_connect() -> None:
     """They are named or numbered; without any everybody whom the mode lets in may."""
     assert frozenset({0, 5000}) == SocketSettings(allowed_users=["root", "5000"]).allowed_uids
     assert SocketSettings().allowed_uids is None
+
+
+def test_dicts_and_rules_from_the_environment() -> None:
+    """A container needs no file: a dict's keys are variables of their own, the rules one, as JSON."""
+    settings = load(
+        ProducerSettings,
+        None,
+        {
+            "LASTLOGIN_PRODUCER_KAFKA__BOOTSTRAP_SERVERS": "kafka1:9092",
+            "LASTLOGIN_PRODUCER_DICTS__STATSDB__KEY_PATTERNS": "last-login/$user,last-login/$service/$user",
+            "LASTLOGIN_PRODUCER_DICTS__STATSDB__DEFAULT_SERVICE": "imap",
+            "LASTLOGIN_PRODUCER_DICTS__OTHER__USER_FROM": "key",
+            "LASTLOGIN_PRODUCER_RULES": '[{"networks": ["192.0.2.0/24"], "service": "webmail"}]',
+            "LASTLOGIN_PRODUCER_USERS__LOWER_CASE": "true",
+        },
+    )
+
+    assert ["last-login/$user", "last-login/$service/$user"] == settings.dicts["statsdb"].key_patterns
+    assert ("imap", "key") == (settings.dicts["statsdb"].default_service, settings.dicts["other"].user_from)
+    assert [("webmail", ["192.0.2.0/24"])] == [(rule.service, rule.networks) for rule in settings.rules]
+    assert settings.users.lower_case
+
+
+def test_a_variable_replaces_one_value_of_a_dict(tmp_path: Path) -> None:
+    """What the file says of other keys and dicts stays."""
+    file = tmp_path / "producer.toml"
+    file.write_text(KAFKA + '[dicts.statsdb]\nuser_from = "key"\n[dicts.other]\n', encoding="utf-8")
+    settings = load(ProducerSettings, file, {"LASTLOGIN_PRODUCER_DICTS__STATSDB__DEFAULT_SERVICE": "imap"})
+
+    assert ["other", "statsdb"] == sorted(settings.dicts)
+    assert ("key", "imap") == (settings.dicts["statsdb"].user_from, settings.dicts["statsdb"].default_service)

@@ -25,7 +25,7 @@ class EchoSettings(ServiceSettings):
     text: str = "hello"
 
 
-async def say(settings: EchoSettings) -> None:
+async def say(settings: EchoSettings, _reread: Callable[[], EchoSettings]) -> None:
     """Say it, or fail on request."""
     match settings.text:
         case "away":
@@ -133,6 +133,15 @@ def test_print_config(echo: Echo, tmp_path: Path) -> None:
     result = echo("--print-config", LASTLOGIN_ECHO_TEXT="moin")
 
     assert tomllib.loads(result.stdout) == {"text": "moin", "log": {"level": "info", "format": "auto"}}
+
+
+def test_help_tells_of_a_reload_where_there_is_one() -> None:
+    """SIGHUP stands beside the other signals when the service acts on it, and only then."""
+    with_reload = service_command("lastlogin-echo", EchoSettings, say, summary="Says.", on_hangup="read all again")
+    without = service_command("lastlogin-echo", EchoSettings, say, summary="Says.")
+
+    assert "  SIGHUP            read all again\n" in CliRunner().invoke(with_reload, ["--help"]).output
+    assert "SIGHUP" not in CliRunner().invoke(without, ["--help"]).output
 
 
 def test_version_and_help(echo: Echo) -> None:

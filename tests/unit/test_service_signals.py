@@ -9,7 +9,7 @@ import sys
 import pytest
 import uvloop
 
-from lastlogin_service.signals import stop_event
+from lastlogin_service.signals import hangup_event, stop_event
 
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -65,3 +65,22 @@ def test_second_signal_ends_at_once(number: signal.Signals, code: int, wait: str
             assert process.wait(10) == code
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_each_hangup_sets_the_event(loop_factory: object) -> None:
+    """Every SIGHUP counts, on either loop, none ends the process, and the handler before is put back."""
+    before = signal.getsignal(signal.SIGHUP)
+
+    async def run() -> None:
+        with hangup_event() as hangup:
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGHUP)
+                async with asyncio.timeout(10):
+                    await hangup.wait()
+                hangup.clear()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run())
+
+    assert before == signal.getsignal(signal.SIGHUP)

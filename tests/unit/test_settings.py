@@ -187,7 +187,7 @@ def test_unknown_keys(file: Path) -> None:
 
     assert problems_of(file, text) == [
         "program.toml: store.passwort: unknown key - did you mean password?",
-        "program.toml: store.networks: unknown key - known here: nodes, port, ratio, tls, ca, password, password_file",
+        "program.toml: store.networks: unknown key - did you mean rules.<name>.networks?",
         "program.toml: sotre: unknown key - did you mean store?",
         "program.toml: zzz: unknown key - known here: store, names, rules",
     ]

@@ -1,0 +1,81 @@
+"""SIGHUP: dicts, rules, users and the level of the log are read again; everything else waits for a restart."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import structlog
+from pydantic import BaseModel
+
+from lastlogin_producer.events import EventRules
+from lastlogin_producer.settings import ProducerSettings
+from lastlogin_service import logs
+from lastlogin_service.exits import Exit
+from lastlogin_service.notify import Notifier
+from lastlogin_service.signals import hangup_event
+
+
+_log = structlog.get_logger(__name__)
+
+_RELOADABLE = frozenset({"dicts", "rules", "users.lower_case", "users.default_domain", "log.level"})
+
+
+async def reload_on_hangup(
+    settings: ProducerSettings,
+    reread: Callable[[], ProducerSettings],
+    backend: str,
+    use: Callable[[EventRules], None],
+    notifier: Notifier,
+) -> None:
+    """At each SIGHUP `reread` the settings and `use` their rules; until cancelled.
+
+    `settings` are those of the start. When the new ones are not good, each line of what `reread` raises as `Exit` is
+    logged and everything stays as it is.
+    """
+    with hangup_event() as hangup:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            with notifier.reloading():
+                await _reload(settings, reread, backend, use)
+
+
+async def _reload(
+    settings: ProducerSettings,
+    reread: Callable[[], ProducerSettings],
+    backend: str,
+    use: Callable[[EventRules], None],
+) -> None:
+    try:
+        # Asks for files, users, groups and this host's name, which may take seconds.
+        new = await asyncio.to_thread(reread)
+    except Exit as end:
+        for line in end.message.splitlines():
+            _log.error(f"Not reloaded, the rules stay as they are: {line}", action="reload_refused")
+    else:
+        use(EventRules.of(new, backend))
+        logs.set_level(new.log.level)
+        _tell(settings, new)
+
+
+def _tell(settings: ProducerSettings, new: ProducerSettings) -> None:
+    _log.info(
+        f"Reloaded: {len(new.dicts)} dicts, {len(new.rules)} rules",
+        action="reloaded",
+        dicts=sorted(new.dicts),
+        rules=len(new.rules),
+        level=new.log.level,
+    )
+    for key in changed(settings, new):
+        if key not in _RELOADABLE:
+            _log.warning(f"{key} has changed in the configuration: restart for it", action="restart_needed", key=key)
+
+
+def changed(old: BaseModel, new: BaseModel, above: str = "") -> Iterator[str]:
+    """Yield each key, as `section.key`, whose value is another."""
+    for name, value in old:
+        key = f"{above}{name}"
+        other = getattr(new, name)
+        if isinstance(value, BaseModel):
+            yield from changed(value, other, f"{key}.")
+        elif value != other:
+            yield key

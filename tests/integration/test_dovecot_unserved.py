@@ -1,0 +1,40 @@
+"""A real Dovecot whose dict the producer does not serve: mail goes on as ever."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lastlogin_stack.clients import imap_login, lmtp_deliver, pop3_login
+from lastlogin_stack.dovecot import Dovecot
+from lastlogin_stack.layout import Layout
+from tests.support.dovecot import own_dovecot
+from tests.support.producer import ProducerProcess
+
+
+@pytest.fixture
+def dovecot(layout: Layout) -> Iterator[Dovecot]:
+    """One of this test's own."""
+    with own_dovecot(layout) as server:
+        yield server
+
+
+def test_a_dict_name_that_is_not_configured(dovecot: Dovecot, tmp_path: Path) -> None:
+    """Logins and deliveries take no longer; the producer counts and tells what Dovecot asked for in vain."""
+    layout = dovecot.layout
+    settings = {"SOCKET__PATH": str(layout.dict_socket), "SOCKET__MODE": "0666", "DICTS": '{"other": {}}'}
+    with ProducerProcess(tmp_path, **settings) as producer:
+        producer.wait_for("dict_listening")
+        begun = time.monotonic()
+        imap_login(layout, "test1")
+        pop3_login(layout, "test2")
+        lmtp_deliver(layout, "sender@example.org", "test3")
+        took = time.monotonic() - begun
+        producer.wait_until(lambda: 'closed_total{reason="unknown_dict"} 3.0' in producer.get("/metrics")[1])
+
+        assert took < 3
+        assert ["unknown_dict"] == [line["reason"] for line in producer.said("dict_connection_closed")]
+        assert 0 == producer.stop()
+        assert 0 == producer.said("stopped")[0]["rows"]
+    assert "signal 11" not in layout.log_file("dovecot").read_text()
