@@ -27,6 +27,7 @@ class Arrival:
     """
 
     __slots__ = (
+        "_dict_names",
         "_ended",
         "_hello",
         "_intake",
@@ -45,6 +46,7 @@ class Arrival:
         self._since = now
         # What a `Conversation` would have to know of the login that was answered.
         self._hello = b""
+        self._dict_names = intake.shared.dict_names
         self._transaction_id = b""
         self._polled = self._watched = self._ended = False
         self.storing = False
@@ -163,7 +165,7 @@ class Arrival:
     def _converse(self, data: bytes) -> None:
         self._unwatch()
         self._ended = True
-        conversation = Conversation(self._intake.shared, self._since, self._hello, data)
+        conversation = Conversation(self._intake.shared, self._dict_names, self._since, self._hello, data)
         self._intake.converse(self, self._socket, conversation)
 
     def _close(self) -> None:

@@ -4,7 +4,7 @@ What it means is decided in `dictproto` and `events`.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from lastlogin_producer.dictproto import CommittedWrite, DictConnection, ProtocolViolation, Request
@@ -15,8 +15,8 @@ from lastlogin_producer.serving import CloseReason, Shared
 class Conversation(asyncio.Protocol):
     """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed.
 
-    Nothing has happened on it since `since` (seconds of the server's clock). `hello` is the line that it began with if
-    a login was answered already; `data` was read and not looked at yet.
+    It may ask for `dict_names`. Nothing has happened on it since `since` (seconds of the server's clock). `hello` is
+    the line that it began with if a login was answered already; `data` was read and not looked at yet.
     """
 
     __slots__ = (
@@ -35,9 +35,11 @@ class Conversation(asyncio.Protocol):
     )
     _transport: asyncio.Transport
 
-    def __init__(self, shared: Shared, since: float, hello: bytes = b"", data: bytes = b"") -> None:
+    def __init__(
+        self, shared: Shared, dict_names: Mapping[bytes, str], since: float, hello: bytes = b"", data: bytes = b""
+    ) -> None:
         self._shared = shared
-        self._dict = DictConnection(shared.dict_names, shared.limits.connection)
+        self._dict = DictConnection(dict_names, shared.limits.connection)
         self._dict.receive_data(hello)
         self._data = data
         # By place: when it was read, and what. The oldest comes first.

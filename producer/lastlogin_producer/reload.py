@@ -11,7 +11,6 @@ from lastlogin_producer.settings import ProducerSettings
 from lastlogin_service import logs
 from lastlogin_service.exits import Exit
 from lastlogin_service.notify import Notifier
-from lastlogin_service.signals import hangup_event
 
 
 _log = structlog.get_logger(__name__)
@@ -20,23 +19,24 @@ _RELOADABLE = frozenset({"dicts", "rules", "users.lower_case", "users.default_do
 
 
 async def reload_on_hangup(
+    hangup: asyncio.Event,
     settings: ProducerSettings,
     reread: Callable[[], ProducerSettings],
     backend: str,
     use: Callable[[EventRules], None],
+    *,
     notifier: Notifier,
 ) -> None:
-    """At each SIGHUP `reread` the settings and `use` their rules; until cancelled.
+    """Each time that `hangup` is set, `reread` the settings and `use` their rules; until cancelled.
 
     `settings` are those of the start. When the new ones are not good, each line of what `reread` raises as `Exit` is
     logged and everything stays as it is.
     """
-    with hangup_event() as hangup:
-        while True:
-            await hangup.wait()
-            hangup.clear()
-            with notifier.reloading():
-                await _reload(settings, reread, backend, use)
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        with notifier.reloading():
+            await _reload(settings, reread, backend, use)
 
 
 async def _reload(

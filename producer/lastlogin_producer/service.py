@@ -25,7 +25,7 @@ from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool import Spool
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.notify import Notifier, beat
-from lastlogin_service.signals import stop_event
+from lastlogin_service.signals import hangup_event, stop_event
 
 
 NAME = "lastlogin-producer"
@@ -44,7 +44,7 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
     The spool comes first, for its lock keeps a second producer away from the socket; then metrics, which tell of all
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
     """
-    async with stop_event() as stop:
+    async with stop_event() as stop, hangup_event() as hangup:
         notifier = Notifier(os.environ)
         spool = Spool(settings.spool, settings.backend, _now_us)
         _log.info(
@@ -64,7 +64,8 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
             asyncio.create_task(oldest.run(), name="age of the oldest message"),
             asyncio.create_task(server.watch(), name="watch over the socket file"),
             asyncio.create_task(
-                reload_on_hangup(settings, reread, spool.backend, server.use, notifier), name="reload on SIGHUP"
+                reload_on_hangup(hangup, settings, reread, spool.backend, server.use, notifier=notifier),
+                name="reload on SIGHUP",
             ),
         }
         registry = new_registry(PREFIX, version("lastlogin"))

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import FrameType
 
 import structlog
@@ -49,11 +49,11 @@ async def stop_event() -> AsyncIterator[asyncio.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def hangup_event() -> Iterator[asyncio.Event]:
-    """Give an event that each SIGHUP sets; whoever acts on it clears it first. Use in the main thread, within a loop.
+@asynccontextmanager
+async def hangup_event() -> AsyncIterator[asyncio.Event]:
+    """Give an event that each SIGHUP sets; whoever acts on it clears it first. Use in the main thread.
 
-    The handler before is put back at the end.
+    Before this a SIGHUP ends the process, and so it does afterwards: the earlier handler is put back at the end.
     """
     loop = asyncio.get_running_loop()
     event = asyncio.Event()

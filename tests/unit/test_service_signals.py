@@ -73,7 +73,7 @@ def test_each_hangup_sets_the_event(loop_factory: object) -> None:
     before = signal.getsignal(signal.SIGHUP)
 
     async def run() -> None:
-        with hangup_event() as hangup:
+        async with hangup_event() as hangup:
             for _ in range(3):
                 os.kill(os.getpid(), signal.SIGHUP)
                 async with asyncio.timeout(10):
