@@ -135,12 +135,13 @@ class DictServer:
 
         A socket that outlives us is left as it is, with those who wait in it, to the next start.
         """
-        if self._intake is None:
+        # First of all, so that `watch` does not miss the file.
+        intake, self._intake = self._intake, None
+        if intake is None:
             return
         self._listener.remove()
         # Without a file nobody joins the queue, which is no longer than this.
-        await self._intake.stop(0 if self._listener.outlives else BACKLOG)
-        self._intake = None
+        await intake.stop(0 if self._listener.outlives else BACKLOG)
 
     def _serve(self, listening: socket.socket) -> None:
         self._intake = Intake(self._shared)

@@ -45,7 +45,7 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
     """
     async with stop_event() as stop, hangup_event() as hangup:
-        notifier = Notifier(os.environ)
+        notifier, deadline_s = Notifier(os.environ), settings.shutdown.deadline_s
         spool = Spool(settings.spool, settings.backend, _now_us)
         _log.info(
             f"Spool open; {spool.rows_waiting} messages wait for Kafka",
@@ -82,14 +82,14 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
             try:
                 await _first_end(spool, tasks, stop)
                 notifier.stopping()
-                ends_at = asyncio.get_running_loop().time() + settings.shutdown.deadline_s
+                asked_at = asyncio.get_running_loop().time()
                 if listener.outlives:
-                    await _drain(publisher, ends_at - settings.shutdown.deadline_s + _PARTING_S)
+                    await _drain(publisher, asked_at + min(_PARTING_S, deadline_s))
             finally:
                 await server.stop_accepting()
-                await server.drain(settings.shutdown.deadline_s)
+                await server.drain(deadline_s)
             if not listener.outlives:
-                await _drain(publisher, ends_at)
+                await _drain(publisher, asked_at + deadline_s)
         finally:
             for task in tasks:
                 task.cancel()

@@ -306,6 +306,45 @@ def test_a_stop_takes_on_who_has_connected(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_who_waits_at_a_file_that_is_taken_away(serve: Serve) -> None:
+    """Logins in the backlog of a socket that nobody finds any more are answered, as are those at the new one."""
+
+    async def scenario(running: Running) -> None:
+        clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
+        running.path.unlink()
+        assert running.server._server is not None
+        await running.server._misses_its_file(running.server._server)
+        clients.append(running.connect_now(HELLO + COMMIT))
+        await _until(lambda: len(running.spool.messages) == 51)
+        await running.server.stop_accepting()
+
+        assert 0 == await running.server.drain(5)
+        assert [b"O1\n"] * 51 == [client.recv(100) for client in clients]
+        for client in clients:
+            client.close()
+
+    serve(scenario)
+
+
+def test_a_stop_does_not_miss_its_file(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file that a stop removes is not missed meanwhile: it is not made again."""
+    monkeypatch.setattr("lastlogin_producer.server._LOOK_EVERY_S", 0.0)
+
+    async def scenario(running: Running) -> None:
+        watching = asyncio.create_task(running.server.watch())
+        await asyncio.sleep(0)
+        clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
+        await running.server.stop_accepting()
+        watching.cancel()
+
+        assert 0 == running.server.stats.misplaced
+        assert not running.path.exists()
+        for client in clients:
+            client.close()
+
+    serve(scenario)
+
+
 def test_a_stop_does_not_wait_for_kept_connections(serve: Serve) -> None:
     """Between two logins a connection is closed at once; a login that is under way is let finish."""
 
