@@ -42,6 +42,16 @@ bench-producer: ## the producer against the limit of the machine (20 minutes; no
 	@command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
 	@exec $(BIN)/python -m benchmarks.producer $(BENCH)
 
+.PHONY: test-faults
+test-faults: ## kill -9, outages, damage and floods under load, with real imap processes; long cases scaled down (20 minutes at most)
+	$(SETUP)
+	@exec timeout --foreground --signal=INT --kill-after=60 1140 $(BIN)/python -m pytest tests/faults
+
+.PHONY: test-soak
+test-soak: ## the same, whole: 1,000 kills, 10,000 imap logins, an hour without Kafka; takes about two hours
+	$(SETUP)
+	@LASTLOGIN_SOAK=1 exec $(BIN)/python -m pytest tests/faults
+
 .PHONY: lint
 lint: ## formatting, style, docstrings, types, import contracts
 	$(SETUP)

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from lastlogin_stack.cassandra import Cassandra
-from lastlogin_stack.commands import running_servers, start_pipeline, stop_servers, wipe
 from lastlogin_stack.dovecot import Dovecot, DovecotOptions
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, default_directory, layout_from
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
-from tests.support.servers import Running
+from tests.support.servers import Running, started
 
 
 # Its assertions are those of the tests that call it, and are explained as theirs are.
@@ -43,11 +42,8 @@ def layout() -> Layout:
 
 
 @pytest.fixture(scope="session")
-def stack(layout: Layout) -> Iterator[Layout]:
-    """Kafka and Cassandra, with our topics and an empty table.
-
-    For one run at a time: two would stop each other's servers.
-    """
+def alone(layout: Layout) -> Iterator[None]:
+    """No other test run uses these servers: two would stop each other's."""
     layout.directory.parent.mkdir(parents=True, exist_ok=True)
     lock = layout.directory.with_name(layout.directory.name + ".lock").open("w")
     try:
@@ -58,23 +54,17 @@ def stack(layout: Layout) -> Iterator[Layout]:
             f"another test run uses the servers in {layout.directory}; wait for it, or set {DIRECTORY_VARIABLE}"
         )
     with lock:
-        yield from _servers_for_tests(layout)
+        yield
 
 
-def _servers_for_tests(layout: Layout) -> Iterator[Layout]:
-    before = running_servers(layout)
-    if not before:
-        wipe(layout)
-    try:
-        start_pipeline(layout, ("kafka", "cassandra"))
+@pytest.fixture(scope="session")
+def stack(layout: Layout, alone: None) -> Iterator[Layout]:
+    """Kafka and Cassandra, with our topics and an empty table."""
+    with started(layout, "kafka", "cassandra"):
         create_topics_and_table(layout)
         with StatsTable(layout) as table:
             table.truncate()
         yield layout
-    finally:
-        stop_servers(layout, leaving=before)
-        if not before:
-            wipe(layout)
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 
 from tests.support.crowd import Crowd
+from tests.support.ledger import Ledger
 
 
 # As Dovecot: it gives up after 30 s; a test has better things to do.
 _TIMEOUT_S = 5.0
+# Nothing was sent.
+_NOBODY_THERE = (ConnectionRefusedError, FileNotFoundError)
 
 
 def write(path: Path, user: str, key: str, value: str, *, major: int = 3) -> bytes:
@@ -29,13 +32,16 @@ class Load(Crowd):
     """Logins of many users, as fast as answers come; remembers what was acknowledged.
 
     `acknowledged` is appended to only after the `O` was read: (user, login time in ms). `seconds` are the times
-    from connect to the reply of each.
+    from connect to the reply of each. `ledger` is told of every login and every answer.
     """
 
-    def __init__(self, path: Path, prefix: str, threads: int = 4, pause_s: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, prefix: str, threads: int = 4, pause_s: float = 0.0, ledger: Ledger | None = None
+    ) -> None:
         super().__init__(threads, pause_s)
         self.path = path
         self.prefix = prefix
+        self.ledger = ledger
         self.acknowledged: list[tuple[str, int]] = []
         self.seconds: list[float] = []
         self.other_replies: list[bytes] = []
@@ -49,15 +55,21 @@ class Load(Crowd):
         """Log in."""
         user = f"{self.prefix}{thread}-{number}"
         login_at_ms = time.time_ns() // 1_000_000
+        if self.ledger is not None:
+            self.ledger.sent(user)
         begun = time.monotonic()
         try:
             reply = write(self.path, user, f"shared/last-login/imap/{user}", str(login_at_ms))
-        except OSError:
+        except OSError as error:
+            if self.ledger is not None and isinstance(error, _NOBODY_THERE):
+                self.ledger.refused(user)
             with self.lock:
                 self.connect_failures += 1
             self.pause(0.01)
             return
         took = time.monotonic() - begun
+        if self.ledger is not None:
+            self.ledger.answered(user, reply)
         with self.lock:
             if reply == b"O1\n":
                 self.acknowledged.append((user, login_at_ms))

@@ -64,6 +64,11 @@ class ServiceProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it, once more after it has ended."""
         self._starts += 1
@@ -86,10 +91,14 @@ class ServiceProcess:
         self._process.kill()
         self._process.wait()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self, deadline_s: float = 20.0) -> int:
         """SIGTERM it, and return its exit code."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return self.wait(deadline_s)
 
     def wait(self, deadline_s: float = 20.0) -> int:

@@ -1,18 +1,35 @@
 """The whole pipeline on real servers, as tests handle it: stop one, kill one, and look at what is on the topics."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from lastlogin_schemas.topics import EVENTS, QUARANTINE
 from lastlogin_stack.cassandra import Cassandra
+from lastlogin_stack.commands import running_servers, start_pipeline, stop_servers, wipe
 from lastlogin_stack.dovecot import Dovecot, DovecotOptions
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.services import ConsumerService, ProducerService
+from tests.support.audit import holes
+
+
+@contextmanager
+def started(layout: Layout, *names: str) -> Iterator[None]:
+    """Servers that answer; afterwards only those run that ran before, and what no other run has made is removed."""
+    before = running_servers(layout)
+    if not before:
+        wipe(layout)
+    try:
+        start_pipeline(layout, names)
+        yield
+    finally:
+        stop_servers(layout, leaving=before)
+        if not before:
+            wipe(layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +94,12 @@ class Running:
 
     def holes(self) -> dict[str, list[int]]:
         """Sequence numbers missing on events and quarantine, by backend and epoch; empty when nothing is lost."""
-        seen: dict[str, set[int]] = defaultdict(set)
-        for topic in (EVENTS, QUARANTINE):
-            for record in self.read_raw(topic, lambda message: bool(message.headers()), deadline_s=60):
-                origin = dict(record.headers()).get("origin")
-                if origin is not None:
-                    stream, _, sequence = origin.decode().rpartition("/")
-                    seen[stream].add(int(sequence))
-        return {
-            stream: missing
-            for stream, numbers in seen.items()
-            if (missing := sorted(set(range(1, max(numbers) + 1)) - numbers))
-        }
+        records = [
+            record
+            for topic in (EVENTS, QUARANTINE)
+            for record in self.read_raw(topic, lambda message: bool(message.headers()), deadline_s=60)
+        ]
+        return holes(dict(record.headers()).get("origin") for record in records)
 
     def _reader(self) -> Consumer:
         return Consumer(
