@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lastlogin_producer.spool.directory import prepare_directory
 from lastlogin_producer.spool.file import SpoolFile
+from lastlogin_producer.spool.kept import Keep
 from lastlogin_producer.spool.row import unnumbered_body
 from lastlogin_producer.spool.spool import FILE_NAME
 from lastlogin_schemas.event import LoginEvent, event_id
@@ -17,9 +18,9 @@ def build(directory: Path, rows: int) -> None:
     """Fill a new spool with so many logins of different users."""
     prepare_directory(directory)
     now_us = time.time_ns() // 1_000
-    file = SpoolFile(directory / FILE_NAME, "bench", now_us)
+    file = SpoolFile(directory / FILE_NAME, "bench", now_us, Keep(rows=0, bytes=0, age_us=0))
     for first in range(0, rows, _GROUP):
-        file.write([unnumbered_body(_login(n, now_us)) for n in range(first, min(first + _GROUP, rows))], (), ())
+        file.write([unnumbered_body(_login(n, now_us)) for n in range(first, min(first + _GROUP, rows))], now_us)
     file.close()
 
 

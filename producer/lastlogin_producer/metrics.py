@@ -18,6 +18,7 @@ from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.rules import DROP_REASONS
 from lastlogin_producer.serving import CLOSE_REASONS, ServerStats
 from lastlogin_producer.settings import SpoolSettings
+from lastlogin_producer.spool import ASIDE_REASONS
 from lastlogin_schemas.event import QUARANTINE_REASONS
 from lastlogin_service.histogram import Histogram
 from lastlogin_service.kafka import TopicSettings
@@ -35,7 +36,10 @@ class SpoolLevels:
     rows: int = 0
     bytes: int = 0
     oldest_age_s: float = 0.0
-    damaged_rows: int = 0
+    kept_rows: int = 0
+    kept_bytes: int = 0
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+    resent_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class ProducerMetrics(Collector):
     def _spool(self) -> Iterator[Metric]:
         limits, levels = self._sources.limits, self._sources.spool()
         yield _gauge("spool_rows", "Messages on disk that Kafka has not acknowledged.", levels.rows)
-        yield _gauge("spool_bytes", "Bytes that messages take in the spool, of max_bytes.", levels.bytes)
+        yield _gauge("spool_bytes", "Bytes that those take in the spool, of max_bytes.", levels.bytes)
         yield _gauge("spool_max_rows", "Rows above which logins are refused (spool.max_rows).", limits.max_rows)
         yield _gauge("spool_max_bytes", "Bytes above which logins are refused (spool.max_bytes).", limits.max_bytes)
         yield _gauge(
@@ -125,9 +129,19 @@ class ProducerMetrics(Collector):
             "Age of the oldest message that waits for Kafka, 0 when none does; up to 2 s behind.",
             levels.oldest_age_s,
         )
-        yield _counter(
-            "spool_damaged_rows", "Rows set aside, unpublished, because their checksum was wrong.", levels.damaged_rows
+        yield _gauge(
+            "spool_kept_rows", "Messages on disk that Kafka has, kept for sending them again.", levels.kept_rows
         )
+        yield _gauge("spool_kept_bytes", "Bytes that kept messages take, beside max_bytes.", levels.kept_bytes)
+        set_aside = GaugeMetricFamily(
+            f"{PREFIX}_spool_set_aside_rows",
+            "Messages in the spool's table `aside`, which cannot be published, by reason.",
+            labels=["reason"],
+        )
+        for reason in ASIDE_REASONS:
+            set_aside.add_metric([reason], levels.set_aside.get(reason, 0))
+        yield set_aside
+        yield _counter("spool_resent_rows", "Kept messages that a resend let wait again.", levels.resent_rows)
 
     def _kafka(self) -> Iterator[Metric]:
         publishing, topics = self._sources.publishing, self._sources.topics

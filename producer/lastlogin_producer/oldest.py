@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from lastlogin_producer.spool import Kind, Row, Spool, SpoolFault
-from lastlogin_schemas.codec import decode_login_event, decode_raw_write
+from lastlogin_producer.records import decoded
+from lastlogin_producer.spool import BEGINNING, Spool, SpoolFault
 from lastlogin_schemas.errors import Undecodable
-from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
 
 
 _LOOK_EVERY_S = 2.0
+# The first row that is read waits, if Kafka has not just taken it.
+_LOOK_ROWS = 100
 
 
 class OldestWaiting:
@@ -43,18 +44,9 @@ class OldestWaiting:
 
     async def look(self) -> None:
         """Find the oldest waiting row. Raises `SpoolFault` when the disk does not read, `Undecodable` for a defect."""
-        rows: list[Row] = []
-        if self._spool.rows_waiting:
-            # Rows leave for good: nothing older than the last find waits.
-            rows = await self._spool.read(max(0, self._sequence - 1))
+        rows = await self._spool.read(BEGINNING, _LOOK_ROWS) if self._spool.rows_waiting else []
         if not rows:
             self._received_at_us = None
         elif self._received_at_us is None or rows[0].sequence != self._sequence:
             self._sequence = rows[0].sequence
-            self._received_at_us = _received_at_us(rows[0])
-
-
-def _received_at_us(row: Row) -> int:
-    if row.kind == Kind.LOGIN_EVENT:
-        return decode_login_event(row.body, LOGIN_EVENT).received_at_us
-    return decode_raw_write(row.body, RAW_WRITE).received_at_us
+            self._received_at_us = decoded(rows[0]).received_at_us

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from lastlogin_producer.spool.row import Kind, Row
-from lastlogin_schemas.codec import message_key
+from lastlogin_schemas.codec import decode_login_event, decode_raw_write, message_key
+from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.headers import message_headers
 from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
@@ -33,5 +34,15 @@ class RecordForm:
         return self._prefixes[row.kind] + row.body
 
     def headers(self, row: Row) -> list[tuple[str, bytes]]:
-        """Record headers: checksum and origin."""
-        return message_headers(row.body, self._backend, self._epoch, row.sequence)
+        """Record headers: checksum and origin. A salvaged row is of an older epoch, which only its body tells."""
+        if row.sequence >= 0:
+            return message_headers(row.body, self._backend, self._epoch, row.sequence)
+        message = decoded(row)
+        return message_headers(row.body, message.backend, message.epoch, message.sequence)
+
+
+def decoded(row: Row) -> LoginEvent | RawWrite:
+    """The message of a row."""
+    if row.kind == Kind.LOGIN_EVENT:
+        return decode_login_event(row.body, LOGIN_EVENT)
+    return decode_raw_write(row.body, RAW_WRITE)

@@ -155,7 +155,15 @@ def _sources(
         connections=lambda: server.connections,
         clock=clock,
         publishing=publisher.stats,
-        spool=lambda: SpoolLevels(spool.rows_waiting, spool.bytes_waiting, oldest.age_s, spool.damaged_rows),
+        spool=lambda: SpoolLevels(
+            spool.rows_waiting,
+            spool.bytes_waiting,
+            oldest.age_s,
+            spool.rows_kept,
+            spool.bytes_kept,
+            spool.rows_set_aside,
+            spool.rows_resent,
+        ),
         limits=settings.spool,
         topics=settings.topics,
     )

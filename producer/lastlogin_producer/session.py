@@ -27,7 +27,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from lastlogin_producer.lane import Lane
 from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.records import RecordForm
-from lastlogin_producer.spool import Kind, Row, Spool
+from lastlogin_producer.spool import BEGINNING, Kind, Row, Spool
 from lastlogin_schemas.partitioner import partition_of
 from lastlogin_service.kafka import TopicSettings
 from lastlogin_service.logs import Occasionally
@@ -87,7 +87,7 @@ class Session:
         self._topic_missing = asyncio.Event()
         self._in_flight: set[int] = set()
         self._bytes = 0
-        self._cursor = 0
+        self._cursor = BEGINNING
 
     async def run(self) -> None:
         """Publish until cancelled. Raises an exception group when the producer is of no more use."""
@@ -97,6 +97,7 @@ class Session:
             await self._some_topic.wait()
             while True:
                 self._spool.arrived.clear()
+                self._cursor = self._spool.go_back(self._cursor)
                 if self._cursor < self._spool.last_sequence and self._has_room():
                     await self._read_on(group)
                     if self._cursor >= self._spool.last_sequence:

@@ -67,6 +67,8 @@ class SpoolSettings(Section):
     # A day without Kafka at 230 logins a second: 20 million, and 200 bytes each in the file.
     max_bytes: int = Field(default=4 * _GIB, ge=1)
     max_rows: int = Field(default=20_000_000, ge=1)
+    # Below the shortest retention that makes sense for a topic; they may take a quarter of the bounds above.
+    keep_hours: float = Field(default=24.0, ge=0, le=8_760)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """A relative directory would depend on where the service was started."""

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from lastlogin_producer.outcome import Outcome
-from lastlogin_producer.spool import Spool
-from lastlogin_producer.spool import file as spool_file
+from lastlogin_producer.spool import Spool, room
 from lastlogin_producer.spool import spool as spool_module
 from lastlogin_producer.spool.spool import FILE_NAME
 from tests.support.spool import append, left, open_spool, read_all, store, unnumbered, users
@@ -98,7 +97,7 @@ async def test_the_last_of_the_disk_is_kept_for_deleting(tmp_path: Path, monkeyp
     """A nearly full disk refuses messages while rows can still be deleted, so that the spool can empty itself."""
     async with open_spool(tmp_path) as spool:
         await store(spool, ["a", "b"])
-        monkeypatch.setattr(spool_file, "FREE_BYTES", 2**62)
+        monkeypatch.setattr(room, "FREE_BYTES", 2**62)
 
         assert [Outcome.FULL] == await append(spool, BIG)
         spool.delivered([1])
@@ -218,7 +217,7 @@ async def test_messages_of_the_last_moment_are_stored(tmp_path: Path) -> None:
 
 async def test_the_file_shrinks_and_the_wal_stays_small(tmp_path: Path) -> None:
     """After an outage the disk gets its space back; the WAL never takes more than a few MiB."""
-    async with open_spool(tmp_path) as spool:
+    async with open_spool(tmp_path, keep_hours=0) as spool:
         largest = 0
         for _ in range(20):
             await append(spool, *[BIG] * 100)

@@ -40,9 +40,12 @@ async def test_delivered_rows_leave_for_good(tmp_path: Path) -> None:
 
         assert 1 == spool.rows_waiting
         assert [(2, "b")] == await users(spool)
-        await left(spool)
+    async with open_spool(tmp_path) as spool:
+        assert 1 == spool.rows_waiting
         assert [(2, "b")] == await users(spool)
         spool.delivered([2])
+        await left(spool)
+        assert (0, 3) == (spool.rows_waiting, spool.rows_kept)
     async with open_spool(tmp_path) as spool:
         assert (0, 0) == (spool.rows_waiting, spool.bytes_waiting)
         await store(spool, ["d"])
@@ -74,13 +77,12 @@ async def test_a_damaged_row_is_set_aside(tmp_path: Path) -> None:
     )
     async with open_spool(tmp_path) as spool:
         assert [(1, "a"), (4, "d")] == await users(spool)
-        assert (2, 2) == (spool.damaged_rows, spool.rows_waiting)
-        await left(spool)
+        assert ({"damaged": 2}, 2) == (spool.rows_set_aside, spool.rows_waiting)
     async with open_spool(tmp_path) as spool:
         assert [(1, "a"), (4, "d")] == await users(spool)
-        assert 2 == spool.rows_waiting
+        assert ({"damaged": 2}, 2) == (spool.rows_set_aside, spool.rows_waiting)
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
-        assert [(2,), (3,)] == connection.execute("SELECT sequence FROM damaged").fetchall()
+        assert [(2, "damaged"), (3, "damaged")] == connection.execute("SELECT sequence, reason FROM aside").fetchall()
     connection.close()
 
 
@@ -93,11 +95,11 @@ async def test_reading_passes_over_any_number_of_damaged_rows(tmp_path: Path) ->
         [row] = await spool.read(0, limit=10)
 
         assert 30 == row.sequence
-        assert 29 == spool.damaged_rows
+        assert {"damaged": 29} == spool.rows_set_aside
 
 
 async def test_a_file_that_is_no_database_is_moved_aside(tmp_path: Path) -> None:
-    """The damaged file keeps its content under another name; a new spool begins a new epoch."""
+    """The damaged file keeps its content under another name; a new spool begins a new epoch, with its rows first."""
     async with open_spool(tmp_path) as spool:
         await store(spool, ["a"])
         epoch = spool.epoch
@@ -107,19 +109,23 @@ async def test_a_file_that_is_no_database_is_moved_aside(tmp_path: Path) -> None
     async with open_spool(tmp_path) as spool:
         await store(spool, ["b"])
 
-        assert [(1, "b")] == await users(spool)
+        [(number, a), b] = await users(spool)
+        assert (number < 0, a, b) == (True, "a", (1, "b"))
         assert epoch < spool.epoch
+        assert [(epoch, 1), (spool.epoch, 1)] == [
+            (message.epoch, message.sequence) for message in map(decoded, await read_all(spool))
+        ]
     assert [garbage] == contents(tmp_path, f"{FILE_NAME}.damaged-*")
 
 
 async def test_a_damaged_page_ends_the_spool(tmp_path: Path) -> None:
-    """A page that SQLite cannot read ends it with a reason, and the next start is not held up by the same file."""
+    """A page that SQLite cannot read ends it with a reason; the next start has the rows of all other pages."""
     async with open_spool(tmp_path) as spool:
         await store(spool, [f"user{n}" for n in range(200)])
     file = tmp_path / FILE_NAME
     content = bytearray(file.read_bytes())
     # Past the pages of schema and meta: rows.
-    content[5 * 4096 : 8 * 4096] = bytes(3 * 4096)
+    content[10 * 4096 : 13 * 4096] = bytes(3 * 4096)
     file.write_bytes(content)
     async with open_spool(tmp_path) as spool:
         with pytest.raises(Exception, match="malformed"):
@@ -132,21 +138,24 @@ async def test_a_damaged_page_ends_the_spool(tmp_path: Path) -> None:
         assert [Outcome.FULL] == await append(spool, unnumbered())
     async with open_spool(tmp_path) as spool:
         await store(spool, ["b"])
+        *saved, last = await users(spool)
 
-        assert [(1, "b")] == await users(spool)
+        assert (1, "b") == last
+        assert 100 < len(saved) < 200
+        assert {user for _, user in saved} < {f"user{n}" for n in range(200)}
 
 
 async def test_a_later_layout_is_refused(tmp_path: Path) -> None:
     """A spool of a later version is left alone, in words."""
     async with open_spool(tmp_path) as spool:
         await store(spool, ["a"])
-    edit(tmp_path, "PRAGMA user_version = 2")
+    edit(tmp_path, "PRAGMA user_version = 3")
     with pytest.raises(Exit, match="later version") as raised:
         async with open_spool(tmp_path):
             pass
 
     assert CONFIG == raised.value.code
-    edit(tmp_path, "PRAGMA user_version = 1")
+    edit(tmp_path, "PRAGMA user_version = 2")
     async with open_spool(tmp_path) as spool:
         assert 1 == spool.rows_waiting
 
@@ -196,7 +205,7 @@ async def test_what_it_makes_is_private(tmp_path: Path) -> None:
 
     assert 0o700 == stat.S_IMODE(directory.stat().st_mode)
     assert {0o600} == set(made.values())
-    assert {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", "spool.lock"} == set(made)
+    assert {FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}-last", "spool.lock"} == set(made)
 
 
 async def test_a_renamed_backend_finishes_under_its_old_name(tmp_path: Path) -> None:

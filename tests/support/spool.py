@@ -2,18 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
 from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.records import decoded
 from lastlogin_producer.settings import SpoolSettings
-from lastlogin_producer.spool import Kind, Row, Spool
+from lastlogin_producer.spool import BEGINNING, Row, Spool
 from lastlogin_producer.spool.spool import FILE_NAME
-from lastlogin_schemas.codec import decode_login_event, decode_raw_write
 from lastlogin_schemas.event import LoginEvent, RawWrite
-from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
 from tests.support.logins import LOGIN
 
 
@@ -29,21 +28,19 @@ def unnumbered(user: str = "test1", **fields: object) -> LoginEvent:
     return LOGIN._replace(user=user, epoch=0, sequence=0, **fields)  # type: ignore[arg-type]
 
 
-def decoded(row: Row) -> Message:
-    """The message of a row."""
-    if row.kind == Kind.LOGIN_EVENT:
-        return decode_login_event(row.body, LOGIN_EVENT)
-    return decode_raw_write(row.body, RAW_WRITE)
-
-
 @asynccontextmanager
 async def open_spool(
-    directory: Path, *, backend: str = BACKEND, max_rows: int = 1_000_000, max_bytes: int = 2**30
+    directory: Path,
+    *,
+    backend: str = BACKEND,
+    max_rows: int = 1_000_000,
+    max_bytes: int = 2**30,
+    keep_hours: float = 24.0,
+    now_us: Callable[[], int] = _clock.__next__,
 ) -> AsyncIterator[Spool]:
     """The spool in `directory`, closed afterwards."""
-    spool = Spool(
-        SpoolSettings(directory=directory, max_rows=max_rows, max_bytes=max_bytes), backend, lambda: next(_clock)
-    )
+    settings = SpoolSettings(directory=directory, max_rows=max_rows, max_bytes=max_bytes, keep_hours=keep_hours)
+    spool = Spool(settings, backend, now_us)
     try:
         yield spool
     finally:
@@ -75,7 +72,7 @@ async def store(spool: Spool, users: Sequence[str]) -> None:
 async def read_all(spool: Spool) -> list[Row]:
     """Every row that waits."""
     rows: list[Row] = []
-    while found := await spool.read(rows[-1].sequence if rows else 0):
+    while found := await spool.read(rows[-1].sequence if rows else BEGINNING):
         rows += found
     return rows
 

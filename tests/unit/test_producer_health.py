@@ -37,10 +37,10 @@ class SilentDisk:
         self._write = spool._file.write
         spool._file.write = self  # type: ignore[method-assign,assignment]
 
-    def __call__(self, *arguments: Any) -> None:
+    def __call__(self, *arguments: Any) -> set[int]:
         """Block the writer's thread."""
         assert self._answers.wait(20)
-        self._write(*arguments)
+        return self._write(*arguments)
 
     def answer(self) -> None:
         """Work again."""

@@ -11,6 +11,7 @@ from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.rules import DROP_REASONS
 from lastlogin_producer.serving import CLOSE_REASONS
 from lastlogin_producer.settings import SpoolSettings
+from lastlogin_producer.spool import ASIDE_REASONS
 from lastlogin_schemas.event import QUARANTINE_REASONS
 from lastlogin_service.kafka import TopicSettings
 
@@ -30,7 +31,10 @@ NAMES = {
     "spool_max_rows",
     "spool_max_bytes",
     "spool_oldest_age_seconds",
-    "spool_damaged_rows_total",
+    "spool_kept_rows",
+    "spool_kept_bytes",
+    "spool_set_aside_rows",
+    "spool_resent_rows_total",
     "kafka_publish_seconds",
     "kafka_published_total",
     "kafka_in_flight_rows",
@@ -64,6 +68,7 @@ def test_names() -> None:
         ("quarantined_total", "reason", QUARANTINE_REASONS),
         ("dropped_total", "by", DROP_REASONS),
         ("dict_commit_reply_seconds_count", "reply", ("stored", "full", "unconfirmed")),
+        ("spool_set_aside_rows", "reason", ASIDE_REASONS),
         ("kafka_publish_seconds_count", "outcome", ("acknowledged", "failed")),
         ("kafka_published_total", "topic", ("lastlogin.events", "lastlogin.quarantine")),
     ],
@@ -87,7 +92,9 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
         topics=TopicSettings(events="logins"),
     )
     ProducerMetrics(registry, sources)
-    levels[0] = SpoolLevels(rows=5, bytes=600, oldest_age_s=12.5, damaged_rows=1)
+    levels[0] = SpoolLevels(
+        rows=5, bytes=600, oldest_age_s=12.5, kept_rows=7, kept_bytes=800, set_aside={"damaged": 1}, resent_rows=4
+    )
     sources.server.accepted = 7
     sources.server.closed["idle"] += 2
     sources.server.refused["lookup"] += 3
@@ -113,7 +120,10 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
         value(registry, f"spool_{name}") for name in ("rows", "bytes", "max_rows", "max_bytes")
     )
     assert 12.5 == value(registry, "spool_oldest_age_seconds")
-    assert 1 == value(registry, "spool_damaged_rows_total")
+    assert (7, 800, 4) == tuple(
+        value(registry, f"spool_{name}") for name in ("kept_rows", "kept_bytes", "resent_rows_total")
+    )
+    assert 1 == value(registry, "spool_set_aside_rows", reason="damaged")
     assert 0 == value(registry, "dict_commit_reply_seconds_bucket", reply="full", le="0.002")
     assert 1 == value(registry, "dict_commit_reply_seconds_bucket", reply="full", le="0.005")
     assert 1 == value(registry, "dict_commit_reply_seconds_bucket", reply="full", le="+Inf")

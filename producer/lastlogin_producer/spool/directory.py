@@ -81,7 +81,7 @@ def move_aside(path: Path, why: str, now_us: int) -> Path:
     """Rename the closed file with its WAL to `<name>.<why>-<time>`, and return that name. Raises OSError."""
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC)
     aside = path.with_name(f"{path.name}.{why}-{now:%Y%m%dT%H%M%S.%fZ}")
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))

@@ -3,7 +3,7 @@
     SpoolFault
       NotStored    the group was rolled back; go on
       Unsure       the group may be stored; `SpoolFile.reopen`, then go on
-      Damaged      SQLite cannot make sense of the file; `move_aside` and start a new one
+      Damaged      SQLite cannot make sense of the file, or it lacks messages; `salvage` makes a new one
 
 A file that a person must look at (of a later version, or of another program) ends as `Exit` at once.
 """
@@ -31,6 +31,10 @@ class Unsure(SpoolFault):
 
 class Damaged(SpoolFault):
     """SQLite refuses the file as malformed, or as no database at all."""
+
+
+class NoRoom(ValueError):
+    """What was asked to wait again does not fit beside what waits; the message says what to do."""
 
 
 @contextmanager

@@ -1,41 +1,42 @@
-"""The spool's SQLite file, the writing side: groups of messages in, delivered rows out, nothing half done."""
+"""The spool's SQLite file, the writing side: groups of messages in, nothing half done."""
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 
+from lastlogin_producer.spool import room, steps
+from lastlogin_producer.spool.delivered import Delivered
 from lastlogin_producer.spool.directory import sync_directory
 from lastlogin_producer.spool.faults import Damaged, Unsure, translated
+from lastlogin_producer.spool.kept import Keep, Kept, rows_of
+from lastlogin_producer.spool.last_number import LastNumber
+from lastlogin_producer.spool.layout import (
+    ROW_OVERHEAD_BYTES,
+    Meta,
+    create,
+    is_current,
+    is_new,
+    migrate,
+    read_meta,
+    write_meta,
+)
 from lastlogin_producer.spool.row import Kind, checksum
+from lastlogin_producer.spool.steps import MARK_EVERY_US, MAX_ABOVE
 from lastlogin_schemas import avro
-from lastlogin_service.exits import CONFIG, Exit
 
 
-# Version of the tables below, in SQLite's `user_version`.
-LAYOUT_VERSION = 1
+# When the disk is full: 4 MiB of rows, in transactions that need little of it for themselves.
+_MAKE_ROOM_BYTES = 262_144
+_MAKE_ROOM_TIMES = 16
 
-# "LLsp": tells our files from other SQLite databases.
-_APPLICATION_ID = 0x4C4C7370
+# Transactions before a close that hold 1,000 rows each.
+_FINISH_TIMES = 20
 
-# What a row costs in the file beside its body: sequence, kind, checksum, cell pointer, its share of the page.
-ROW_OVERHEAD_BYTES = 20
-
-# SQLite checkpoints from this many WAL pages on (1 MiB). Small, because the checkpoint's two fsyncs delay a reply.
-_CHECKPOINT_PAGES = 256
-# A reader can keep the WAL from being reused; beyond this size we wait for it (reads take milliseconds).
-_MAX_WAL_BYTES = 3 * 1_048_576
-# Deleting rows needs disk space first, for the WAL and its checkpoint. Without this reserve a disk that the spool
-# itself filled could never be emptied again.
-FREE_BYTES = 4 * 1_048_576
-# As much of it as must not be pages of our own file.
-_FREE_FOR_WAL_BYTES = 1_048_576
-_PAGE_BYTES = 4_096
-
-# Pages given back to the file system with each group that deletes, once this many are free: 64 KiB a group
-# return gigabytes within minutes after an outage, and the churn of normal operation is left alone (4 MiB).
-_VACUUM_PAGES = 16
-_KEEP_FREE_PAGES = 1024
+# Rows that wait again with one transaction; logins are stored between two of them.
+_WAIT_AGAIN_ROWS = 5_000
 
 # Below the 2 s that a login may wait. Only a person with the sqlite3 shell can hold the file's lock.
 _BUSY_TIMEOUT_S = 1.0
@@ -47,65 +48,83 @@ _INSERTS = [
     for rows in (64, 16, 4, 1)
 ]
 
-_CREATE = f"""
-BEGIN;
-CREATE TABLE messages (
-    sequence INTEGER PRIMARY KEY, kind INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE damaged (sequence INTEGER PRIMARY KEY, kind, crc, body);
-CREATE TABLE meta (
-    epoch INTEGER NOT NULL, backend TEXT NOT NULL, last_sequence INTEGER NOT NULL,
-    rows INTEGER NOT NULL, bytes INTEGER NOT NULL
-);
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {LAYOUT_VERSION};
-"""
-
 
 class SpoolFile:
-    """The writing side; for one thread at a time. `rows` and `bytes` count what is not yet delivered.
+    """The writing side; for one thread at a time.
 
     Makes the file if it is missing; its epoch is then `now_us` (microseconds since 1970-01-01 UTC), and its
     messages belong to `backend`. Raises `Exit(78)` for a file of a later version or of another program, `Damaged`,
     and `Unsure` when the disk fails.
     """
 
-    def __init__(self, path: Path, backend: str, now_us: int) -> None:
+    def __init__(self, path: Path, backend: str, now_us: int, keep: Keep) -> None:
         self.path = path
-        self._wal = path.with_name(path.name + "-wal")
+        self._kept = Kept(keep)
         if not path.exists():
             # SQLite would make it readable by everybody; WAL and shared memory take this file's mode.
             os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
         with translated():
-            self._connection = connection = _connect(path)
+            self._last_number = LastNumber(path)
         try:
             with translated():
-                if _is_new(connection, path):
-                    _create(connection, backend, now_us)
+                self._inspect()
+                self._connection = connection = _connect(path)
+        except BaseException:  # as below
+            self._last_number.close()
+            raise
+        try:
+            with translated():
+                if is_new(connection, path):
+                    create(connection, Meta(now_us, backend))
                     sync_directory(path.parent)
+                migrate(connection, now_us)
                 self._load()
         except BaseException:  # whatever it is, nobody else will close the file; passed on
-            connection.close()
+            self.close()
             raise
+
+    def _inspect(self) -> None:
+        """Look for damage without changing anything: who opens for writing also empties the WAL, broken or not."""
+        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+        try:
+            if is_new(connection, self.path) or not is_current(connection):
+                return
+            meta = read_meta(connection)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+                raise
+            # A crash while it was made, before it had a WAL: the next connection undoes that.
+            return
+        finally:
+            connection.close()
+        noted = self._last_number.read()
+        if noted is not None and noted[0] == meta.epoch and noted[1] > meta.last_sequence:
+            raise Damaged(f"messages up to {noted[1]} were acknowledged, and it ends at {meta.last_sequence}")
 
     def _load(self) -> None:
         connection = self._connection
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        connection.execute(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * _PAGE_BYTES}")
-        self._empty_wal()
-        meta = connection.execute("SELECT epoch, backend, last_sequence, rows, bytes FROM meta").fetchone()
-        if meta is None or any(type(value) is not int for value in (meta[0], *meta[2:])):
-            raise Damaged("the table meta does not hold what belongs there")
-        epoch, backend, last_sequence, rows, size = meta
-        self.epoch: int = epoch
-        self.backend: str = backend
-        self.rows: int = rows
-        self.bytes: int = size
-        (last_stored,) = connection.execute("SELECT MAX(sequence) FROM messages").fetchone()
-        self.last_sequence: int = max(last_sequence, last_stored or 0)
-        self._epoch_bytes = avro.long(self.epoch)
+        room.empty_wal(connection)
+        self.meta: Meta = read_meta(connection)
+        self._marked_us: int
+        (self._marked_us,) = connection.execute("SELECT at_us FROM marks ORDER BY sequence DESC").fetchone() or (0,)
+        self.aside: dict[str, int] = dict(connection.execute("SELECT reason, COUNT(*) FROM aside GROUP BY reason"))
+        self._delivered = Delivered()
+        self._epoch_bytes = avro.long(self.meta.epoch)
         self._identity = _identity(self.path)
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that wait."""
+        return self.meta.rows - self._delivered.rows
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes in the file of those."""
+        return self.meta.bytes - self._delivered.bytes
+
+    def unfinished(self, now_us: int) -> bool:
+        """Whether another `write` would get on with what is done in pieces."""
+        return self._delivered.too_many or self._kept.due(self.meta, now_us)
 
     def reopen(self) -> None:
         """Look again what is stored, after `Unsure`. Raises `Unsure` or `Damaged` when that is impossible.
@@ -114,97 +133,150 @@ class SpoolFile:
         reached the disk ends there, whatever is appended to it: so everything goes to the database proper and
         the WAL starts over.
         """
-        epoch = self.epoch
+        meta, delivered = self.meta, self._delivered.numbers()
         with translated():
             self._connection.close()
             self._connection = _connect(self.path)
             self._load()
-        if self.epoch != epoch:
+        if self.meta.epoch != meta.epoch:
             raise Unsure("the file was replaced while in use")
+        if self.meta.last_sequence < meta.last_sequence:
+            raise Damaged(
+                f"messages up to {meta.last_sequence} were acknowledged, it ends at {self.meta.last_sequence}"
+            )
+        self.take(delivered)
 
-    def write(self, bodies: Sequence[tuple[Kind, bytes]], delivered: Iterable[int], damaged: Iterable[int]) -> None:
-        """Store `bodies` (as `unnumbered_body` gives them) under the next numbers; forget and set aside others.
+    def take(self, delivered: AbstractSet[int]) -> None:
+        """Remember that Kafka has these rows; the next `write` makes it durable, as far as it can."""
+        with translated():
+            self._delivered.take(self._connection, self.meta.watermark, delivered)
 
-        One transaction, on disk when this returns. Raises `NotStored`, `Unsure` or `Damaged`; only after
-        `NotStored` may the file be used on without `reopen`.
+    def write(
+        self,
+        bodies: Sequence[tuple[Kind, bytes]],
+        now_us: int,
+        aside: Mapping[int, str] | None = None,
+        most_above: int | None = None,
+    ) -> set[int]:
+        """Store `bodies` (as `unnumbered_body` gives them) under the next numbers; set rows `aside`, with a reason.
+
+        Returns delivered and other numbers that need not be remembered any more; no more than `most_above` others
+        (`MAX_ABOVE`) shall be left, which takes several calls. One transaction, on disk when this
+        returns. Raises `NotStored`, `Unsure` or `Damaged`; only after `NotStored` may the file be used on without
+        `reopen`.
         """
-        connection = self._connection
-        sequence = self.last_sequence
+        before = meta = self.meta
+        sequence = before.last_sequence
         added = 0
-        rows: list[int | bytes] = []
+        values: list[int | bytearray] = []
         for kind, unnumbered in bodies:
             sequence += 1
             body = unnumbered + self._epoch_bytes + avro.long(sequence)
             added += len(body) + ROW_OVERHEAD_BYTES
-            rows += sequence, kind, checksum(kind, body), body
+            # Python's module looks for adapters of everything but plain int, str and bytearray: half of an INSERT.
+            values += sequence, int(kind), checksum(kind, body), bytearray(body)
+        settled = None
+        marked_us = self._marked_us
+        with self._transaction() as connection:
+            if bodies:
+                _insert(connection, values)
+                meta = meta._replace(last_sequence=sequence, rows=meta.rows + len(bodies), bytes=meta.bytes + added)
+                if abs(now_us - marked_us) >= MARK_EVERY_US:
+                    marked_us = now_us
+                    connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (before.last_sequence, now_us))
+            if aside or self._delivered.unsettled:
+                meta, settled = self._delivered.settle(
+                    connection, meta, aside or {}, MAX_ABOVE if most_above is None else most_above
+                )
+            if self._kept.due(meta, now_us):
+                meta = self._kept.evict(connection, meta, now_us, max(0, meta.kept_rows - before.kept_rows))
+                room.give_back(connection)
+            write_meta(connection, meta)
+        self.meta = meta
+        self._marked_us = marked_us
+        for reason in (aside or {}).values():
+            self.aside[reason] = self.aside.get(reason, 0) + 1
+        self._last_number.write(meta.epoch, sequence)
+        room.bound_wal(self._connection, self.path)
+        return self._delivered.committed(settled) if settled is not None else set()
+
+    def finish(self, now_us: int) -> None:
+        """Make all that Kafka took durable before a close, unless far too much waits between. Raises as `write`."""
+        for _ in range(_FINISH_TIMES):
+            if not self._delivered.rows:
+                break
+            self.write([], now_us, most_above=0)
+
+    def wait_again(self, above: int) -> tuple[set[int], int, bool]:
+        """Let the newest of the kept rows above number `above` wait again, in a transaction of its own.
+
+        Returns numbers that are not delivered any more, how many rows wait again, and whether that were all.
+        """
+        with self._transaction() as connection:
+            meta, rows = steps.wait_again(connection, self.meta, min(above, self.meta.watermark), _WAIT_AGAIN_ROWS)
+            write_meta(connection, meta)
+        self.meta = meta
+        again = self._delivered.forget()
+        return again, rows + len(again), meta.watermark <= above
+
+    def kept_since(self, at_us: int) -> tuple[int, int, int]:
+        """Return the number above which all rows came since `at_us`; how many of them are kept, at most; their bytes.
+
+        The bytes are those of as many rows of mean length.
+        """
+        meta = self.meta
+        with translated():
+            above = steps.first_since(self._connection, at_us, meta)
+        rows = meta.kept_rows if above < 0 else min(meta.kept_rows, max(0, meta.watermark - above))
+        return above, rows + self._delivered.rows, rows * meta.kept_bytes // max(1, meta.kept_rows)
+
+    def make_room(self) -> bool:
+        """Tell whether messages may be stored, for the disk has the reserve that deleting rows needs.
+
+        It may be partly in our own free pages. For want of it, kept rows go. Raises as `write` does.
+        """
+        connection, directory = self._connection, self.path.parent
+        if room.is_there(connection, directory):
+            return True
+        # It may hold a group that did not fit.
+        room.bound_wal(connection, self.path, most=0)
+        for _ in range(_MAKE_ROOM_TIMES):
+            if room.is_there(connection, directory):
+                return True
+            if not self.meta.kept_rows:
+                break
+            with self._transaction():
+                meta = steps.evict(connection, self.meta, self.meta.watermark, rows_of(self.meta, _MAKE_ROOM_BYTES))
+                room.give_back(connection, keep_pages=0)
+                write_meta(connection, meta)
+            self.meta = meta
+            # Only this makes the file shorter.
+            room.bound_wal(connection, self.path, most=0)
+        return False
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
         with translated():
             if _identity(self.path) != self._identity:
                 # SQLite would go on with a file that no start finds again.
                 raise Unsure("the file was replaced while in use")
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                _insert(connection, rows)
-                gone, freed = self._delete(delivered, damaged)
-                connection.execute(
-                    "UPDATE meta SET last_sequence = ?, rows = ?, bytes = ?",
-                    (sequence, self.rows + len(bodies) - gone, self.bytes + added - freed),
-                )
+                yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error:
+            except BaseException:  # whatever it is, nothing of it may stay; passed on
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        self.last_sequence = sequence
-        self.rows += len(bodies) - gone
-        self.bytes += added - freed
-        self._bound_wal()
-
-    def _delete(self, delivered: Iterable[int], damaged: Iterable[int]) -> tuple[int, int]:
-        execute = self._connection.execute
-        gone = freed = 0
-        for sequence in damaged:
-            execute("INSERT OR REPLACE INTO damaged SELECT * FROM messages WHERE sequence = ?", (sequence,))
-        for first, last in _runs(sorted({*delivered, *damaged})):
-            rows, body_bytes = execute(
-                "SELECT COUNT(*), TOTAL(LENGTH(body)) FROM messages WHERE sequence BETWEEN ? AND ?", (first, last)
-            ).fetchone()
-            execute("DELETE FROM messages WHERE sequence BETWEEN ? AND ?", (first, last))
-            gone += rows
-            freed += int(body_bytes) + rows * ROW_OVERHEAD_BYTES
-        if gone and execute("PRAGMA freelist_count").fetchone()[0] > _KEEP_FREE_PAGES:
-            # Page by page: a step of the statement frees one, and Python's module takes only the first step.
-            for _ in range(_VACUUM_PAGES):
-                execute("PRAGMA incremental_vacuum(1)")
-        return gone, freed
-
-    def disk_has_room(self) -> bool:
-        """Tell whether the reserve that deleting rows needs is there: on the disk, or partly in our own free pages."""
-        status = os.statvfs(self.path.parent)
-        free = status.f_bavail * status.f_frsize
-        if free >= FREE_BYTES:
-            return True
-        (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        return free >= _FREE_FOR_WAL_BYTES and free + int(pages) * _PAGE_BYTES >= FREE_BYTES
-
-    def _bound_wal(self) -> None:
-        # The group is stored by now: an error here shows itself at the next one.
-        try:
-            if self._wal.stat().st_size > _MAX_WAL_BYTES:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except (OSError, sqlite3.Error):
-            return
-
-    def _empty_wal(self) -> None:
-        (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise Unsure("another process holds the file, so that its WAL cannot be emptied")
 
     def close(self) -> None:
         """Close the file; SQLite empties and removes its WAL."""
         self._connection.close()
+        self._last_number.close()
 
 
-def _insert(connection: sqlite3.Connection, values: list[int | bytes]) -> None:
+def _insert(connection: sqlite3.Connection, values: list[int | bytearray]) -> None:
     """Insert rows, given as one list of all their values.
 
     Many rows in a statement: Python lets go of its lock for each statement, and with the event loop busy in another
@@ -227,44 +299,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     # Never made here: a file that goes away while in use is for the next start, which gives it a new epoch.
     # The writer's thread uses what another one opened.
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-
-
-def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application == _APPLICATION_ID:
-        if version > LAYOUT_VERSION:
-            raise Exit(
-                CONFIG,
-                f"{path}: this spool was written by a later version (layout {version}, this version knows "
-                f"{LAYOUT_VERSION}); install that version again, or move the file away",
-            )
-        return False
-    if connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]:
-        raise Exit(CONFIG, f"{path}: is a database of another program; give spool.directory a directory of its own")
-    # Empty, or left by a start that a crash cut short: the tables and their version come in one transaction.
-    return True
-
-
-def _create(connection: sqlite3.Connection, backend: str, now_us: int) -> None:
-    # Both must be set before the first table is made.
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA journal_mode = WAL")
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(_CREATE)
-    connection.execute("INSERT INTO meta VALUES (?, ?, 0, 0, 0)", (now_us, backend))
-    connection.execute("COMMIT")
-
-
-def _runs(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last number of each stretch without a gap."""
-    first = last = None
-    for sequence in sequences:
-        if last is None or sequence != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = sequence
-        last = sequence
-    if first is not None and last is not None:
-        yield first, last
+    return connection

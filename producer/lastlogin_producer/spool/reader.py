@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from lastlogin_producer.spool.faults import translated
 from lastlogin_producer.spool.row import Row, checksum
@@ -10,6 +11,12 @@ from lastlogin_schemas import avro
 
 # Only the moment in which the writer starts a new WAL makes a reader wait.
 _BUSY_TIMEOUT_S = 1.0
+
+_HELD = """
+SELECT messages.* FROM held CROSS JOIN messages ON messages.sequence = held.sequence
+WHERE held.sequence > ? ORDER BY held.sequence LIMIT ?
+"""
+_ABOVE = "SELECT sequence, kind, crc, body FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?"
 
 
 class SpoolReader:
@@ -21,36 +28,60 @@ class SpoolReader:
     def __init__(self, path: Path) -> None:
         with translated():
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S, check_same_thread=False
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=_BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
             )
 
     def read(self, after: int, max_rows: int, max_bytes: int) -> tuple[list[Row], list[int]]:
-        """Rows above sequence `after` in order, and the sequences of those among them whose checksum is wrong.
+        """Rows above number `after` that wait, in order, and the numbers of those whose checksum is wrong.
 
         At least one row if there is any, at most `max_rows`, and no further one once `max_bytes` are reached.
         """
         rows: list[Row] = []
         damaged: list[int] = []
-        size = 0
+        connection = self._connection
         with translated():
-            cursor = self._connection.execute(
-                "SELECT sequence, kind, crc, body FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?",
-                (after, max_rows),
-            )
+            # Both tables at one moment: a row that moves from one to the other between two looks would be missed.
+            connection.execute("BEGIN")
             try:
-                for sequence, kind, crc, body in cursor:
-                    if type(body) is bytes and crc == checksum(kind, body) and body.endswith(avro.long(sequence)):
-                        rows.append(Row(sequence, kind, body))
-                        size += len(body)
-                        if size >= max_bytes:
-                            break
-                    else:
-                        damaged.append(sequence)
+                (watermark,) = connection.execute("SELECT watermark FROM meta").fetchone()
+                if after < watermark:
+                    room = _take(connection.execute(_HELD, (after, max_rows)), rows, damaged, max_bytes)
+                    after = watermark if room else after
+                else:
+                    room = max_bytes
+                left = max_rows - len(rows) - len(damaged)
+                if room and left:
+                    _take(connection.execute(_ABOVE, (after, left)), rows, damaged, room)
             finally:
-                # An unfinished SELECT would keep the WAL from being reused.
-                cursor.close()
+                # An unfinished one would keep the WAL from being reused.
+                connection.execute("COMMIT")
         return rows, damaged
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def _take(cursor: sqlite3.Cursor, rows: list[Row], damaged: list[int], max_bytes: int) -> int:
+    """Add to `rows` and `damaged`, and return how many bytes there is still room for."""
+    try:
+        for sequence, kind, crc, body in cursor:
+            if is_sound(sequence, kind, crc, body):
+                rows.append(Row(sequence, kind, body))
+                max_bytes -= len(body)
+                if max_bytes <= 0:
+                    return 0
+            else:
+                damaged.append(sequence)
+    finally:
+        cursor.close()
+    return max_bytes
+
+
+def is_sound(sequence: int, kind: Any, crc: Any, body: Any) -> bool:
+    """Whether a row is as it was stored. A salvaged one has another number (a negative one) than its body tells."""
+    return type(body) is bytes and crc == checksum(kind, body) and (sequence < 0 or body.endswith(avro.long(sequence)))

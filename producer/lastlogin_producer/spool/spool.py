@@ -6,22 +6,24 @@ the reader's business, each in a thread of its own.
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import SpoolSettings
-from lastlogin_producer.spool.directory import SpoolLock, move_aside, prepare_directory
-from lastlogin_producer.spool.faults import Damaged, SpoolFault
-from lastlogin_producer.spool.file import SpoolFile
+from lastlogin_producer.spool.directory import SpoolLock, prepare_directory
+from lastlogin_producer.spool.faults import Damaged, SpoolFault, Unsure
+from lastlogin_producer.spool.kept import Keep
+from lastlogin_producer.spool.layout import AsideReason
+from lastlogin_producer.spool.opening import open_file
 from lastlogin_producer.spool.reader import SpoolReader
 from lastlogin_producer.spool.row import Row
-from lastlogin_producer.spool.writer import Done, Gone, GroupWriter, Malformed, Report, Stop, moved_aside
+from lastlogin_producer.spool.writer import Done, Gone, GroupWriter, Malformed, Report, Resend, Stop
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
@@ -29,6 +31,9 @@ from lastlogin_service.logs import Occasionally
 
 FILE_NAME = "spool.sqlite"
 LOCK_NAME = "spool.lock"
+
+# Below the number of every row, also of salvaged ones, which are negative: where a reader begins.
+BEGINNING = -(2**62)
 
 # Messages between loop and disk: 2 s (the longest that a login may wait) of 25,000 logins a second, about 40 MB.
 # With more the disk stands still, and waiting only costs memory.
@@ -61,7 +66,7 @@ class Spool:
         prepare_directory(settings.directory)
         self._lock = SpoolLock(settings.directory / LOCK_NAME)
         try:
-            self._file = _open(path, backend, now_us)
+            self._file = open_file(path, backend, now_us, _keep(settings))
             self._reader = SpoolReader(path)
         except BaseException as error:  # whatever it is, the lock must go
             self._lock.release()
@@ -70,10 +75,12 @@ class Spool:
             raise
         self.arrived = asyncio.Event()
         self.failed: asyncio.Future[Exit] = self._loop.create_future()
-        self.damaged_rows = 0
+        self.rows_resent = 0
+        self._set_aside_rows = Counter(self._file.aside)
         self._settings = settings
-        self._rows, self._bytes, self._last_sequence = self._file.rows, self._file.bytes, self._file.last_sequence
-        # Rows that are to leave the file, for the reader still sees them.
+        self._meta, self._bytes = self._file.meta, self._file.bytes_waiting
+        self._rewound = False
+        # Rows that Kafka took, and that are above the watermark or still held, so that the reader sees them.
         self._leaving: set[int] = set()
         self._queued = self._queued_bytes = 0
         self._refused = False
@@ -88,6 +95,7 @@ class Spool:
             now_us,
             report=lambda report: self._call(self._settle, report),
             fail=lambda end: self._call(self._fail, end),
+            resent=lambda done, result: self._call(lambda _: self._tell_resent(done, result), None),
         )
         self._queue = self._writer.queue
         # A daemon, so that a disk that hangs cannot keep the process from ending.
@@ -97,38 +105,53 @@ class Spool:
     @property
     def backend(self) -> str:
         """Producer's name in every message of this spool."""
-        return self._file.backend
+        return self._meta.backend
 
     @property
     def epoch(self) -> int:
         """Microsecond at which this spool was made; sequences count from 1 within it."""
-        return self._file.epoch
+        return self._meta.epoch
 
     @property
     def rows_waiting(self) -> int:
         """Stored messages that Kafka has not acknowledged."""
-        return self._rows - len(self._leaving)
+        return max(0, self._meta.rows - len(self._leaving))
 
     @property
     def bytes_waiting(self) -> int:
-        """Bytes that stored messages take in the file; those that Kafka took leave it within about a second."""
+        """Bytes of those in the file; what Kafka takes is subtracted within about a second."""
         return self._bytes
+
+    @property
+    def rows_kept(self) -> int:
+        """Messages that Kafka has, kept for sending them again."""
+        return self._meta.kept_rows
+
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes of those in the file."""
+        return self._meta.kept_bytes
+
+    @property
+    def rows_set_aside(self) -> Mapping[str, int]:
+        """Messages in the file that cannot be published, by reason."""
+        return self._set_aside_rows
 
     @property
     def last_sequence(self) -> int:
         """Sequence of the newest stored message; 0 when there was none in this epoch."""
-        return self._last_sequence
+        return self._meta.last_sequence
 
     @property
     def rows_leaving(self) -> int:
-        """Messages that Kafka took and that are still in the file. It grows while the disk refuses to write."""
+        """Messages that Kafka took, of which the file does not know yet. It grows while the disk refuses to write."""
         return len(self._leaving)
 
     @property
     def full(self) -> bool:
         """Whether the next message is refused, as far as is known: by the bounds, or as those before it were."""
         limits = self._settings
-        reached = self._rows >= limits.max_rows or self._bytes >= limits.max_bytes or self._queued >= MAX_QUEUED
+        reached = self.rows_waiting >= limits.max_rows or self._bytes >= limits.max_bytes or self._queued >= MAX_QUEUED
         return reached or self._refused
 
     @property
@@ -162,7 +185,10 @@ class Spool:
         self._queue.put((message, done))
 
     async def read(self, after: int, limit: int = 1_000) -> list[Row]:
-        """Undelivered rows above sequence `after`, in order: at most `limit`, and about 1 MiB; none at the end.
+        """Rows above number `after` that wait, in order: at most `limit`, and about 1 MiB; none at the end.
+
+        `BEGINNING` is below all of them. Salvaged rows come first and have negative numbers, which are of this file
+        alone; what they were called is in their bodies.
 
         Rows whose checksum is wrong are set aside and not returned. Raises `SpoolFault`: try again later.
         """
@@ -175,17 +201,55 @@ class Spool:
                 self._queue.put(Malformed())
                 raise
             if damaged:
-                self._set_aside(damaged)
+                self.set_aside([number for number in damaged if number not in self._leaving], "damaged")
             if not (rows or damaged):
                 return []
             if waiting := [row for row in rows if row.sequence not in self._leaving]:
                 return waiting
-            after = max(rows[-1].sequence if rows else 0, damaged[-1] if damaged else 0)
+            after = max([row.sequence for row in rows[-1:]] + damaged[-1:])
 
     def delivered(self, sequences: Collection[int]) -> None:
-        """Forget these rows: Kafka has acknowledged them."""
+        """Let these rows wait no longer: Kafka has acknowledged them."""
         self._leaving.update(sequences)
         self._queue.put(Gone(delivered=sequences))
+
+    def set_aside(self, sequences: Collection[int], reason: AsideReason) -> None:
+        """Let these rows wait no longer: they cannot be published. They stay in the file's table `aside`."""
+        if not sequences:
+            return
+        self._leaving.update(sequences)
+        self._set_aside_rows[reason] += len(sequences)
+        self._queue.put(Gone(aside=dict.fromkeys(sequences, reason)))
+        suppressed = self._occasionally.suppressed(("aside", reason))
+        if suppressed is not None:
+            _log.error(
+                f"Rows of the spool are set aside, in its table `aside`, and not published: {reason}",
+                action="rows_set_aside",
+                reason=reason,
+                first_sequence=min(sequences),
+                rows=len(sequences),
+                suppressed=suppressed,
+            )
+
+    async def resend(self, since_us: int) -> int:
+        """Let kept rows wait again that were stored at this microsecond (since 1970-01-01 UTC) or later.
+
+        Up to a minute's earlier ones come with them. Returns how many they are. Raises `NoRoom` when they and what
+        waits would be more than may wait, and `SpoolFault`, after which a part of them may wait again.
+        """
+        if self._closed:
+            raise Unsure("the spool is closed")
+        done: asyncio.Future[int] = self._loop.create_future()
+        self._queue.put(Resend(since_us, done))
+        return await done
+
+    def go_back(self, cursor: int) -> int:
+        """Where a reader that has come to `cursor` goes on: there, or from the beginning after a `resend`.
+
+        Told once, so for one reader. From the beginning costs nothing: only rows that wait are read.
+        """
+        rewound, self._rewound = self._rewound, False
+        return BEGINNING if rewound else cursor
 
     async def close(self, deadline_s: float = 5.0) -> None:
         """Store what is queued, close the file and let another process have it.
@@ -206,29 +270,15 @@ class Spool:
             return
         self._lock.release()
 
-    def _set_aside(self, sequences: Collection[int]) -> None:
-        new = [sequence for sequence in sequences if sequence not in self._leaving]
-        if not new:
-            return
-        self._leaving.update(new)
-        self.damaged_rows += len(new)
-        self._queue.put(Gone(damaged=new))
-        _log.error(
-            f"{len(new)} rows of the spool are damaged; they are kept in its table `damaged` and not published",
-            action="rows_damaged",
-            first_sequence=new[0],
-            rows=len(new),
-        )
-
     def _settle(self, report: Report) -> None:
         self._queued -= len(report.entries)
         self._queued_bytes -= sum(_text_bytes(message) for message, _ in report.entries)
-        self._rows, self._bytes, self._last_sequence = report.rows, report.bytes, report.last_sequence
-        self._leaving -= report.gone
+        self._meta, self._bytes = report.meta, report.bytes
+        self._leaving -= report.settled
         self._answered_at = self._loop.time()
         if report.entries:
             self._refused = report.outcomes[-1] is Outcome.FULL
-        elif report.gone:
+        elif report.room:
             # There is room again; whoever routes by readiness would else never send the login that shows it.
             self._refused = False
         self.arrived.set()
@@ -237,6 +287,19 @@ class Spool:
                 done(outcome)
             except Exception as error:  # noqa: BLE001 - the others must hear of theirs
                 self._loop.call_exception_handler({"message": "a spool callback failed", "exception": error})
+
+    def _tell_resent(self, done: asyncio.Future[int], result: int | Exception) -> None:
+        self._rewound = True
+        self.arrived.set()
+        if isinstance(result, int):
+            self.rows_resent += result
+            _log.info(f"{result} messages that Kafka had are sent again", action="resent", rows=result)
+        if done.done():
+            return
+        if isinstance(result, int):
+            done.set_result(result)
+        else:
+            done.set_exception(result)
 
     def _fail(self, end: Exit) -> None:
         if not self.failed.done():
@@ -257,21 +320,7 @@ def _text_bytes(message: LoginEvent | RawWrite) -> int:
     return len(message.user) + len(message.dict_key)
 
 
-def _open(path: Path, backend: str, now_us: Callable[[], int]) -> SpoolFile:
-    try:
-        file = SpoolFile(path, backend, now_us())
-    except Damaged as fault:
-        _log.error(moved_aside(path, now_us(), fault), action="spool_damaged")
-        return SpoolFile(path, backend, now_us())
-    if file.backend == backend:
-        return file
-    if file.rows:
-        _log.warning(
-            f"The spool holds {file.rows} messages of the backend {file.backend}; that name stays in use until a "
-            f"start finds the spool empty",
-            action="backend_kept",
-        )
-        return file
-    file.close()
-    move_aside(path, "renamed", now_us())
-    return SpoolFile(path, backend, now_us())
+def _keep(settings: SpoolSettings) -> Keep:
+    if not settings.keep_hours:
+        return Keep(rows=0, bytes=0, age_us=0)
+    return Keep(settings.max_rows // 4, settings.max_bytes // 4, int(settings.keep_hours * 3_600_000_000))

@@ -4,9 +4,11 @@ Everything that arrived while it waited for the disk goes into its next transact
 meanwhile share the cost of an fsync, and nobody waits for a timer.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from pathlib import Path
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import NamedTuple, TypeAlias
@@ -15,20 +17,23 @@ import structlog
 
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import SpoolSettings
-from lastlogin_producer.spool.directory import move_aside
-from lastlogin_producer.spool.faults import Damaged, NotStored, SpoolFault, Unsure
-from lastlogin_producer.spool.file import ROW_OVERHEAD_BYTES, SpoolFile
+from lastlogin_producer.spool.faults import Damaged, NoRoom, NotStored, SpoolFault, Unsure
+from lastlogin_producer.spool.file import SpoolFile
+from lastlogin_producer.spool.layout import ROW_OVERHEAD_BYTES, Meta
 from lastlogin_producer.spool.row import Kind, unnumbered_body
+from lastlogin_producer.spool.salvage import mark_broken
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 
 
 # One transaction: at 10 us a message, 40 ms between the first message's arrival and its fsync.
 _MAX_GROUP = 4_096
-# Deleting delivered rows rides on the next group of logins, for an fsync of its own would delay that group.
+# What became of stored rows rides on the next group of logins, for an fsync of its own would delay that group.
 # It goes alone after this time, or with this many rows. A crash in between only sends them to Kafka again.
-_DELETE_WITHIN_S = 1.0
-_DELETE_ROWS = 1_000
+_SETTLE_WITHIN_S = 1.0
+_SETTLE_ROWS = 1_000
+# Kept rows grow old without anything happening.
+_IDLE_S = 60.0
 # Without a refusal for so long, refusing has ended.
 _REFUSING_S = 10.0
 
@@ -40,10 +45,17 @@ Entry: TypeAlias = tuple[LoginEvent | RawWrite, Done]
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Rows to take away from the waiting ones: Kafka has them, or they are damaged."""
+    """Rows to take away from the waiting ones: Kafka has them, or they go aside, each with a reason."""
 
     delivered: Collection[int] = ()
-    damaged: Collection[int] = ()
+    aside: Mapping[int, str] = field(default_factory=dict)
+
+
+class Resend(NamedTuple):
+    """What was kept since this microsecond is to wait again; `done` is told how many rows that are, or why not."""
+
+    since_us: int
+    done: Future[int]
 
 
 class Stop:
@@ -55,21 +67,25 @@ class Malformed:
 
 
 class Report(NamedTuple):
-    """What became of a group, and what is stored after it."""
+    """What became of a group, and what is stored after it.
+
+    `meta` counts rows as waiting that were delivered and are not in `settled` yet; `bytes` does not. `room` tells
+    that some were delivered.
+    """
 
     entries: list[Entry]
     outcomes: list[Outcome]
-    gone: set[int]
-    rows: int
+    settled: set[int]
+    room: bool
+    meta: Meta
     bytes: int
-    last_sequence: int
 
 
 class GroupWriter:
     """Takes items from `queue` and writes them to `file` until `Stop`; `run` is the thread's function.
 
-    `report` and `fail` are called in this thread: `report` once for each group, in order; `fail` when nothing can
-    be stored any more, after which every message is reported as FULL.
+    `report`, `fail` and `resent` are called in this thread: `report` once for each group, in order; `fail` when
+    nothing can be stored any more, after which every message is reported as FULL; `resent` at the end of a resend.
     """
 
     def __init__(
@@ -77,19 +93,24 @@ class GroupWriter:
         file: SpoolFile,
         settings: SpoolSettings,
         now_us: Callable[[], int],
+        *,
         report: Callable[[Report], None],
         fail: Callable[[Exit], None],
+        resent: Callable[[Future[int], int | Exception], None],
     ) -> None:
         # Without a bound of its own: `Spool` counts what is in it.
-        self.queue: SimpleQueue[Entry | Gone | Malformed | Stop] = SimpleQueue()
+        self.queue: SimpleQueue[Entry | Gone | Resend | Malformed | Stop] = SimpleQueue()
         self._file = file
         self._settings = settings
         self._now_us = now_us
         self._send_report = report
         self._fail = fail
-        self._delivered: set[int] = set()
-        self._damaged: set[int] = set()
-        self._delete_at = 0.0
+        self._tell_resent = resent
+        self._delivered: deque[Collection[int]] = deque()
+        self._aside: dict[int, str] = {}
+        self._resends: deque[Resend] = deque()
+        self._resending: tuple[int, int] | None = None
+        self._settle_at: float | None = monotonic()
         self._broken = False
         self._refusing = False
         self._refused_at = 0.0
@@ -99,10 +120,20 @@ class GroupWriter:
         stopping = False
         while not stopping:
             entries, stopping = self._collect()
-            outcomes, gone, fault = self._write(entries)
-            self._report(entries, outcomes, gone)
+            outcomes, settled, room, fault = self._write(entries)
+            if fault is None and self._resends:
+                fault = self._resend(settled)
+            self._report(entries, outcomes, settled, room=room)
             if fault is not None:
                 self._recover(fault)
+        for resend in self._resends:
+            self._tell_resent(resend.done, Unsure("the spool is closed; a part of them may wait again"))
+        if not self._broken:
+            # What fails here is only sent again.
+            with suppress(SpoolFault):
+                while self._delivered:
+                    self._file.take(self._some_delivered())
+                self._file.finish(self._now_us())
         self._file.close()
 
     def _collect(self) -> tuple[list[Entry], bool]:
@@ -114,12 +145,14 @@ class GroupWriter:
             except Empty:
                 break
             if isinstance(item, Gone):
-                if not (self._delivered or self._damaged):
-                    self._delete_at = monotonic() + _DELETE_WITHIN_S
-                self._delivered.update(item.delivered)
-                self._damaged.update(item.damaged)
-                if len(self._delivered) >= _DELETE_ROWS:
-                    self._delete_at = 0.0
+                self._delivered.append(item.delivered)
+                self._aside.update(item.aside)
+                if sum(map(len, self._delivered)) >= _SETTLE_ROWS:
+                    self._settle_at = 0.0
+                elif self._settle_at is None:
+                    self._settle_at = monotonic() + _SETTLE_WITHIN_S
+            elif isinstance(item, Resend):
+                self._resends.append(item)
             elif isinstance(item, Malformed):
                 self._break_off(Damaged("a part of it cannot be read"))
             elif isinstance(item, Stop):
@@ -129,40 +162,94 @@ class GroupWriter:
         return entries, False
 
     def _patience(self) -> float | None:
-        """How long to wait for the next item: until deletions must go alone, or for ever."""
-        return max(0.0, self._delete_at - monotonic()) if self._delivered or self._damaged else None
+        """How long to wait for the next item: not at all while there is something to do in pieces, or for ever."""
+        if self._broken:
+            return None
+        if self._resends:
+            return 0.0
+        if self._settle_at is not None:
+            return max(0.0, self._settle_at - monotonic())
+        return _IDLE_S if self._file.meta.kept_rows else None
 
-    def _write(self, entries: list[Entry]) -> tuple[list[Outcome], set[int], SpoolFault | None]:
+    def _write(self, entries: list[Entry]) -> tuple[list[Outcome], set[int], bool, SpoolFault | None]:
         outcomes: list[Outcome] = [Outcome.FULL] * len(entries)
         if self._broken:
-            self._delivered.clear()
-            self._damaged.clear()
-            return outcomes, set(), None
-        gone = self._delivered | self._damaged
+            return outcomes, set(), False, None
+        settled: set[int] = set()
+        room = bool(self._delivered or self._aside)
+        now_us = self._now_us()
         try:
+            if room:
+                self._file.take(self._some_delivered())
             bodies = self._admit(entries, outcomes)
-            if bodies or gone:
-                self._file.write(bodies, self._delivered, self._damaged)
+            if bodies or room or self._file.unfinished(now_us):
+                settled = self._file.write(bodies, now_us, self._aside)
         except NotStored as not_stored:
-            return [Outcome.FULL] * len(entries), set(), not_stored
+            return [Outcome.FULL] * len(entries), set(), room, not_stored
         except Exception as error:  # noqa: BLE001 - a defect must not leave logins unanswered either
             fault = error if isinstance(error, SpoolFault) else Unsure(f"{type(error).__name__}: {error}")
             for index, outcome in enumerate(outcomes):
                 if outcome is Outcome.STORED:
                     outcomes[index] = Outcome.UNCONFIRMED
-            return outcomes, set(), fault
-        self._delivered.clear()
-        self._damaged.clear()
+            return outcomes, set(), room, fault
+        self._aside.clear()
+        if self._delivered:
+            self._settle_at = 0.0
+        else:
+            self._settle_at = monotonic() + _SETTLE_WITHIN_S if self._file.unfinished(now_us) else None
         if bodies:
             self._tell_storing()
-        return outcomes, gone, None
+        return outcomes, settled, room, None
+
+    def _some_delivered(self) -> set[int]:
+        """Take no more than what keeps nobody waiting who has appended meanwhile."""
+        some: set[int] = set()
+        while self._delivered and len(some) < _SETTLE_ROWS:
+            some.update(self._delivered.popleft())
+        return some
+
+    def _resend(self, settled: set[int]) -> SpoolFault | None:
+        """Do a part of the first resend that was asked for; add to `settled` what is not delivered any more."""
+        resend = self._resends[0]
+        try:
+            if self._resending is None:
+                self._resending = self._begin_resend(resend.since_us), 0
+            above, count = self._resending
+            again, rows, done = self._file.wait_again(above)
+        except (NoRoom, SpoolFault) as error:
+            self._resends.popleft()
+            self._resending = None
+            self._tell_resent(resend.done, error)
+            return error if isinstance(error, SpoolFault) and not self._broken else None
+        settled |= again
+        self._resending = above, count + rows
+        if done:
+            self._resends.popleft()
+            self._resending = None
+            self._tell_resent(resend.done, count + rows)
+        return None
+
+    def _begin_resend(self, since_us: int) -> int:
+        """Return the number above which rows shall wait again."""
+        if self._broken:
+            raise Unsure("the spool cannot be used")
+        file, limits = self._file, self._settings
+        above, rows, size = file.kept_since(since_us)
+        if file.rows_waiting + rows > limits.max_rows or file.bytes_waiting + size > limits.max_bytes:
+            raise NoRoom(
+                f"{rows} messages were kept since then, and {file.rows_waiting} wait: together more than "
+                f"spool.max_rows or spool.max_bytes. Let Kafka take those first, or send again from a later time"
+            )
+        return above
 
     def _admit(self, entries: list[Entry], outcomes: list[Outcome]) -> list[tuple[Kind, bytes]]:
         """Encode what the quota and the disk have room for, and mark it STORED."""
         bodies: list[tuple[Kind, bytes]] = []
-        rows = self._settings.max_rows - self._file.rows
-        size = self._settings.max_bytes - self._file.bytes
-        reason = None if self._file.disk_has_room() else "the disk is full"
+        if not entries:
+            return bodies
+        rows = self._settings.max_rows - self._file.rows_waiting
+        size = self._settings.max_bytes - self._file.bytes_waiting
+        reason = None if self._file.make_room() else "the disk is full"
         for index, (message, _) in enumerate(entries):
             if size <= 0 or len(bodies) >= rows:
                 reason = "spool.max_rows or spool.max_bytes is reached; Kafka must take some first"
@@ -179,15 +266,15 @@ class GroupWriter:
             bodies.append(encoded)
             outcomes[index] = Outcome.STORED
             size -= len(encoded[1]) + ROW_OVERHEAD_BYTES
-        if entries and reason is not None:
+        if reason is not None:
             self._tell_refusing(reason)
         return bodies
 
     def _recover(self, fault: SpoolFault) -> None:
         if isinstance(fault, NotStored):
             self._tell_refusing(str(fault))
-            # Else deletions would be tried again at once, and for ever.
-            self._delete_at = monotonic() + _DELETE_WITHIN_S
+            # Else it would be tried again at once, and for ever.
+            self._settle_at = monotonic() + _SETTLE_WITHIN_S
             return
         _log.error(f"The spool cannot be written: {fault}", action="spool_error")
         if isinstance(fault, Unsure):
@@ -196,47 +283,50 @@ class GroupWriter:
             except SpoolFault as again:
                 fault = again
             else:
-                _log.info("The spool was opened again and goes on", action="spool_reopened", rows=self._file.rows)
-                self._report([], [], set())
+                _log.info(
+                    "The spool was opened again and goes on", action="spool_reopened", rows=self._file.rows_waiting
+                )
+                self._report([], [], set(), room=False)
                 return
         self._break_off(fault)
 
     def _break_off(self, fault: SpoolFault) -> None:
-        """Give up. A damaged file is moved aside now, for the next start may not notice the damage."""
+        """Give up. Of a damaged file it is noted, for the next start may not notice the damage."""
         if self._broken:
             return
         self._broken = True
         path = self._file.path
         message = f"{path}: the spool cannot be used: {fault}"
         if isinstance(fault, Damaged):
-            self._file.close()
+            message = f"{path}: the spool is damaged ({fault}); the next start saves what can be read of it"
             try:
-                message = moved_aside(path, self._now_us(), fault)
+                mark_broken(path)
             except OSError as error:
-                message += f"; it cannot be moved aside either: {error}"
+                message += f", if it notices the damage: that cannot be noted: {error}"
         self._fail(Exit(TEMPFAIL, message))
 
     def _tell_refusing(self, reason: str) -> None:
         self._refused_at = monotonic()
         if not self._refusing:
             self._refusing = True
-            _log.error(f"Refusing logins: {reason}", action="spool_full", rows=self._file.rows, bytes=self._file.bytes)
+            _log.error(
+                f"Refusing logins: {reason}",
+                action="spool_full",
+                rows=self._file.rows_waiting,
+                bytes=self._file.bytes_waiting,
+            )
 
     def _tell_storing(self) -> None:
         """Log the end of refusing; only after a while, for at the bound the two alternate with each group."""
         if self._refusing and monotonic() - self._refused_at > _REFUSING_S:
             self._refusing = False
-            _log.info("Storing logins again", action="spool_accepts", rows=self._file.rows, bytes=self._file.bytes)
+            _log.info(
+                "Storing logins again",
+                action="spool_accepts",
+                rows=self._file.rows_waiting,
+                bytes=self._file.bytes_waiting,
+            )
 
-    def _report(self, entries: list[Entry], outcomes: list[Outcome], gone: set[int]) -> None:
+    def _report(self, entries: list[Entry], outcomes: list[Outcome], settled: set[int], *, room: bool) -> None:
         file = self._file
-        self._send_report(Report(entries, outcomes, gone, file.rows, file.bytes, file.last_sequence))
-
-
-def moved_aside(path: Path, now_us: int, fault: Damaged) -> str:
-    """Move a damaged file aside and return the sentence about it. Raises OSError."""
-    aside = move_aside(path, "damaged", now_us)
-    return (
-        f"{path}: the spool is damaged ({fault}); it was moved to {aside} with every message in it, "
-        f"and a new one takes its place"
-    )
+        self._send_report(Report(entries, outcomes, settled, room, file.meta, file.bytes_waiting))

@@ -1,0 +1,51 @@
+"""How the spool's file is found at a start: as it was left, damaged, or of an older name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from lastlogin_producer.spool.directory import move_aside
+from lastlogin_producer.spool.faults import Damaged
+from lastlogin_producer.spool.file import SpoolFile
+from lastlogin_producer.spool.kept import Keep
+from lastlogin_producer.spool.salvage import finish_salvage, is_broken, salvage
+
+
+_log = structlog.get_logger(__name__)
+
+
+def open_file(path: Path, backend: str, now_us: Callable[[], int], keep: Keep) -> SpoolFile:
+    """Open the file, or make it; a damaged one is moved aside, with what can be read of it in a new one.
+
+    Raises `SpoolFault`, OSError and `Exit` as `SpoolFile` does.
+    """
+    finish_salvage(path, now_us())
+    fault = Damaged("a part of it could not be read while it was in use") if is_broken(path) else None
+    if fault is None:
+        try:
+            file = SpoolFile(path, backend, now_us(), keep)
+        except Damaged as found:
+            fault = found
+    if fault is not None:
+        saved = salvage(path, backend, now_us())
+        aside = finish_salvage(path, now_us())
+        _log.error(
+            f"{path}: the spool is damaged ({fault}); it was moved to {aside}, and a new one takes its place with "
+            f"{saved.rows} messages that could be read" + (f"; {saved.incomplete}" if saved.incomplete else ""),
+            action="spool_damaged",
+            salvaged=saved.rows,
+        )
+        file = SpoolFile(path, backend, now_us(), keep)
+    if file.meta.backend == backend:
+        return file
+    if file.meta.rows:
+        _log.warning(
+            f"The spool holds {file.meta.rows} messages of the backend {file.meta.backend}; that name stays in use "
+            f"until a start finds the spool empty",
+            action="backend_kept",
+        )
+        return file
+    file.close()
+    move_aside(path, "renamed", now_us())
+    return SpoolFile(path, backend, now_us(), keep)
