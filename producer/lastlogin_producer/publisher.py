@@ -50,6 +50,11 @@ class Publisher:
         self._progress = asyncio.Event()
         self._away = self._told_away = False
 
+    @property
+    def away(self) -> bool:
+        """Whether Kafka could not be reached at the last attempt."""
+        return self._away
+
     async def run(self) -> None:
         """Publish until cancelled, whatever happens to Kafka."""
         form = RecordForm(self._spool.backend, self._spool.epoch, dict(self._settings.schema_ids.items()))

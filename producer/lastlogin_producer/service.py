@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from lastlogin_producer.clock import WatchedClock
+from lastlogin_producer.control import Control, Status, resend
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.health import Health
 from lastlogin_producer.listener import Listener, listener_of
@@ -26,6 +27,7 @@ from lastlogin_producer.spool import Spool
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.notify import Notifier, beat
 from lastlogin_service.signals import hangup_event, stop_event
+from lastlogin_service.tasks import cancel
 
 
 NAME = "lastlogin-producer"
@@ -74,9 +76,11 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
         if notifier.heard:
             status = partial(_status, spool, health)
             tasks.add(asyncio.create_task(beat(notifier, health.live, status), name="watchdog"))
+        control = _control(settings, spool, publisher, oldest)
         endpoint = Endpoint(settings.metrics, NAME, registry, live=health.live, ready=health.ready)
         try:
             await endpoint.start()
+            await control.start()
             await server.start()
             notifier.ready()
             try:
@@ -91,9 +95,8 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
             if not listener.outlives:
                 await _drain(publisher, asked_at + deadline_s)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await control.stop()
+            await cancel(tasks)
             left = spool.rows_waiting
             await spool.close()
             await endpoint.stop()
@@ -139,6 +142,21 @@ def _dict_server(settings: ProducerSettings, spool: Spool, listener: Listener, c
         allowed_uids=settings.socket.allowed_uids,
         now_us=clock,
     )
+
+
+def _control(settings: ProducerSettings, spool: Spool, publisher: Publisher, oldest: OldestWaiting) -> Control:
+    def status() -> Status:
+        return Status(
+            rows_waiting=spool.rows_waiting,
+            bytes_waiting=spool.bytes_waiting,
+            oldest_age_s=oldest.age_s,
+            rows_kept=spool.rows_kept,
+            set_aside=sum(spool.rows_set_aside.values()),
+            published=publisher.stats.published.total(),
+            kafka_away=publisher.away,
+        )
+
+    return Control(settings.spool.directory, status, lambda since_us: resend(spool, since_us))
 
 
 def _sources(

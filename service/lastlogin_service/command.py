@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,8 @@ from lastlogin_service import logs
 from lastlogin_service.exits import SOFTWARE, Exit
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.preflight import DEADLINE_S, Finding, verdict
-from lastlogin_service.settings import load, render, warnings
+from lastlogin_service.settings import render
+from lastlogin_service.subcommand import Source, Subcommand, click_command, config_option
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -72,28 +74,23 @@ def service_command(
     summary: str,
     check: Callable[[S], Coroutine[Any, Any, Sequence[Finding]]] | None = None,
     on_hangup: str | None = None,
+    subcommands: Sequence[Subcommand[S]] = (),
 ) -> click.Command:
     """Build the command `name` that loads `settings_cls`, configures logs and runs `run(settings, reread)` on uvloop.
 
     `summary` begins --help. `reread()` reads the same sources again and raises `Exit` as a start would. `run` ends
     by returning, or by raising `Exit`; anything else it raises is a defect.
     `check(settings)` finds what is wrong around the service, for --check-config; `on_hangup` says what `run` does on
-    SIGHUP, if it does anything.
+    SIGHUP, if it does anything. With one of the `subcommands` the service does not run.
     """
     default = Path("/etc/lastlogin") / f"{name.removeprefix('lastlogin-')}.toml"
     prefix = settings_cls.model_config.get("env_prefix", "")
 
     signals = f"  SIGHUP            {on_hangup}\n" if on_hangup else ""
     epilog = _EPILOG.format(example=default.name, prefix=prefix, deadline=DEADLINE_S, signals=signals)
+    reported = partial(exit_codes, defect=_log_defect)
 
-    @click.command(name, help=summary, epilog=epilog)
-    @click.option(
-        "--config",
-        "file",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help=f"Read this file.  [default: {default} when it exists]",
-    )
+    @click.group(name, help=summary, epilog=epilog, invoke_without_command=True)
     @click.option(
         "--check-config",
         is_flag=True,
@@ -101,34 +98,56 @@ def service_command(
     )
     @click.option("--print-config", is_flag=True, help="Print every effective setting as TOML, and end.")
     @click.version_option(version("lastlogin"), prog_name=name, message="%(prog)s %(version)s")
-    def command(file: Path | None, *, check_config: bool, print_config: bool) -> None:
-        if file is None and default.exists():
-            file = default
-        with exit_codes(name, _log_defect):
-            settings = load(settings_cls, file, os.environ)
+    @click.pass_context
+    def command(context: click.Context, file: Path | None, *, check_config: bool, print_config: bool) -> None:
+        if context.invoked_subcommand is not None:
+            return
+        source = Source(settings_cls, file)
+        with reported(name):
             if print_config:
-                click.echo(render(settings), nl=False)
+                click.echo(render(source.load()), nl=False)
             elif check_config:
-                # What the libraries log reaches people as the sentence that a failure ends with.
-                logging.getLogger().addHandler(logging.NullHandler())
-                found = [Finding(warning) for warning in warnings(settings, file)]
-                if check is not None:
-                    found += asyncio.run(check(settings))
-                for each in found:
-                    if each.code is None:
-                        click.echo(f"{name}: warning: {each.sentence}", err=True)
-                if (end := verdict(found)) is not None:
-                    raise end
-                click.echo(f"{file or 'environment'}: ok")
+                _check(name, source, check)
             else:
-                logs.configure(settings.log)
-                log = structlog.get_logger(name)
-                for warning in warnings(settings, file):
-                    log.warning(warning, action="secret_readable")
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    runner.run(run(settings, lambda: load(settings_cls, file, os.environ)))
+                _run(name, source, run)
 
-    return command
+    command.params.insert(0, config_option(default))
+    for subcommand in subcommands:
+        command.add_command(click_command(name, settings_cls, subcommand, partial(exit_codes, defect=_tell_defect)))
+    # Without subcommands a plain command: its usage has no place for one, and what is no option is refused as such.
+    plain = click.Command(name, callback=command.callback, params=command.params, help=summary, epilog=epilog)
+    return command if subcommands else plain
+
+
+def _check(name: str, source: Source[S], check: Callable[[S], Coroutine[Any, Any, Sequence[Finding]]] | None) -> None:
+    settings = source.load()
+    # What the libraries log reaches people as the sentence that a failure ends with.
+    logging.getLogger().addHandler(logging.NullHandler())
+    found = [Finding(warning) for warning in source.warnings(settings)]
+    if check is not None:
+        found += asyncio.run(check(settings))
+    for each in found:
+        if each.code is None:
+            click.echo(f"{name}: warning: {each.sentence}", err=True)
+    if (end := verdict(found)) is not None:
+        raise end
+    click.echo(f"{source.file or 'environment'}: ok")
+
+
+def _run(name: str, source: Source[S], run: Callable[[S, Callable[[], S]], Coroutine[Any, Any, None]]) -> None:
+    settings = source.load()
+    logs.configure(settings.log)
+    log = structlog.get_logger(name)
+    for warning in source.warnings(settings):
+        log.warning(warning, action="secret_readable")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings, source.load))
+
+
+def _tell_defect(error: Exception) -> None:
+    # The plain traceback: others show the values of local variables, passwords among them.
+    click.echo("Ending because of a defect; please report these lines", err=True)
+    click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
 
 
 def _log_defect(error: Exception) -> None:

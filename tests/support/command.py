@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +34,14 @@ def lastlogin(layout: Layout, *arguments: str, **variables: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def service(script: str, *arguments: str, **variables: str) -> Ended:
-    """Run `lastlogin-producer` or `lastlogin-consumer` with these settings alone, such as KAFKA__BOOTSTRAP_SERVERS."""
-    prefix = script.replace("-", "_").upper() + "_"
+def service(script: str, *arguments: str, prefix: Sequence[str] = (), **variables: str) -> Ended:
+    """Run `lastlogin-producer` or `lastlogin-consumer` with these settings alone, such as KAFKA__BOOTSTRAP_SERVERS.
+
+    `prefix` is a command that runs it.
+    """
+    ours = script.replace("-", "_").upper() + "_"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LASTLOGIN_")}
-    environ |= {prefix + name: value for name, value in variables.items()}
-    command = [Path(sys.executable).with_name(script), *arguments]
+    environ |= {ours + name: value for name, value in variables.items()}
+    command = [*prefix, Path(sys.executable).with_name(script), *arguments]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     return Ended(done.returncode, done.stdout, done.stderr)

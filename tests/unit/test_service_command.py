@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 import structlog
 from click.testing import CliRunner, Result
@@ -15,6 +16,7 @@ from lastlogin_service.command import service_command
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.preflight import Finding
+from lastlogin_service.subcommand import Source, Subcommand
 
 
 class EchoSettings(ServiceSettings):
@@ -150,3 +152,71 @@ def test_version_and_help(echo: Echo) -> None:
     text = echo("--help").output
     for fact in ("Says one thing.", "/etc/lastlogin/echo.toml", "LASTLOGIN_ECHO_LOG__LEVEL", "SIGTERM", "78", "75"):
         assert fact in text
+
+
+@pytest.fixture
+def with_subcommand(tmp_path: Path) -> Callable[..., Result]:
+    """Run a command that can also `shout`, which ends with the code it is given."""
+
+    async def shout(source: Source[EchoSettings], *, code: int) -> int:
+        password = "hush" * 2
+        if code < 0:
+            raise RuntimeError(f"a bug with {len(password)} letters")
+        click.echo(source.load().text.upper())
+        return code
+
+    option = click.Option(["--code"], type=int, default=0)
+    command = service_command(
+        "lastlogin-echo",
+        EchoSettings,
+        say,
+        summary="Says one thing.",
+        subcommands=[Subcommand("shout", "Shout.", shout, [option])],
+    )
+
+    def run(*arguments: str, **environ: str) -> Result:
+        return CliRunner().invoke(command, arguments, env=environ)
+
+    return run
+
+
+def test_subcommand(with_subcommand: Callable[..., Result], tmp_path: Path) -> None:
+    """A subcommand gets the settings, from the file that is named before or after it, and ends with its own code."""
+    file = tmp_path / "echo.toml"
+    file.write_text('text = "moin"\n')
+    other = tmp_path / "other.toml"
+    other.write_text('text = "servus"\n')
+
+    for arguments, out, code in (
+        (("shout",), "HELLO\n", 0),
+        (("--config", str(file), "shout", "--code", "3"), "MOIN\n", 3),
+        (("shout", "--config", str(file)), "MOIN\n", 0),
+        (("--config", str(file), "shout", "--config", str(other)), "SERVUS\n", 0),
+    ):
+        result = with_subcommand(*arguments)
+        assert (out, code, "") == (result.stdout, result.exit_code, result.stderr)
+
+
+def test_subcommand_with_bad_configuration(with_subcommand: Callable[..., Result], tmp_path: Path) -> None:
+    """What is wrong with the settings is told as at a start, by the name of the subcommand."""
+    result = with_subcommand("--config", str(tmp_path / "none.toml"), "shout")
+
+    assert (78, "") == (result.exit_code, result.stdout)
+    assert f"lastlogin-echo shout: {tmp_path}/none.toml: there is no such file\n" == result.stderr
+
+
+def test_subcommand_with_a_defect(with_subcommand: Callable[..., Result]) -> None:
+    """A defect of ours ends with 70 and a plain traceback on standard error, without anybody's values."""
+    result = with_subcommand("shout", "--code", "-1")
+
+    assert (70, "") == (result.exit_code, result.stdout)
+    assert "RuntimeError: a bug" in result.stderr
+    assert "hushhush" not in result.stderr
+
+
+def test_usage(echo: Echo, with_subcommand: Callable[..., Result]) -> None:
+    """A service has the subcommands that it was given and no others; an unknown one is refused with 2."""
+    assert "shout  Shout." in with_subcommand("--help").stdout
+    assert "COMMAND" not in echo("--help").stdout
+    for run in (echo, with_subcommand):
+        assert 2 == run("whisper").exit_code

@@ -19,11 +19,11 @@ def prepare_directory(directory: Path) -> None:
         status = directory.stat()
     except OSError as error:
         raise _unmakeable(directory, error.strerror or str(error)) from None
-    _require_safe(directory, status)
+    _require_safe(directory, status, os.geteuid())
 
 
-def check_directory(directory: Path) -> None:
-    """Say whether `prepare_directory` would succeed, without making anything. Raises as it does."""
+def check_directory(directory: Path, uid: int | None = None) -> None:
+    """Say whether `prepare_directory` would succeed for user `uid`, without making anything. Raises as it does."""
     try:
         status = directory.stat()
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def check_directory(directory: Path) -> None:
     except OSError as error:
         raise _unmakeable(directory, error.strerror or str(error)) from None
     else:
-        _require_safe(directory, status)
+        _require_safe(directory, status, os.geteuid() if uid is None else uid)
         if not os.access(directory, os.W_OK | os.X_OK):
             raise Exit(TEMPFAIL, f"{directory}: this user may not write to the spool's directory")
 
@@ -42,7 +42,7 @@ def _unmakeable(directory: Path, why: str) -> Exit:
     return Exit(TEMPFAIL, f"{directory}: cannot make the spool's directory: {why}")
 
 
-def _require_safe(directory: Path, status: os.stat_result) -> None:
+def _require_safe(directory: Path, status: os.stat_result, uid: int) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise Exit(CONFIG, f"{directory}: spool.directory must name a directory")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -51,11 +51,11 @@ def _require_safe(directory: Path, status: os.stat_result) -> None:
             f"{directory}: other users may write to the spool's directory (mode "
             f"{stat.S_IMODE(status.st_mode):04o}); take that right away: chmod go-w {directory}",
         )
-    if status.st_uid not in (os.geteuid(), 0):
+    if status.st_uid not in (uid, 0):
         raise Exit(
             CONFIG,
             f"{directory}: the spool's directory belongs to another user (uid {status.st_uid}); "
-            f"give it to uid {os.geteuid()}, which this service runs as",
+            f"give it to uid {uid}, which this service runs as",
         )
 
 

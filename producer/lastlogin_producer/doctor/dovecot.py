@@ -1,0 +1,175 @@
+"""Whether Dovecot's last_login plugin writes what our producer understands. Pure: it is told what it needs to know."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from lastlogin_producer.doctor.doveconf import Configuration, DictTarget, Scope
+from lastlogin_producer.doctor.report import Line, error, ok, warning
+
+
+# The plugin's own default, without the service.
+DEFAULT_KEY = "last-login/%u"
+_PRECISIONS = ("ms", "us", "ns")
+
+SAMPLE_USER = "user@example.org"
+_SAMPLE_SERVICE = "imap"
+_SAMPLES = {
+    "user": SAMPLE_USER,
+    "username": SAMPLE_USER.partition("@")[0],
+    "domain": SAMPLE_USER.partition("@")[2],
+    "service": _SAMPLE_SERVICE,
+    "protocol": _SAMPLE_SERVICE,
+    "remote_ip": "192.0.2.1",
+    "rip": "192.0.2.1",
+    "local_ip": "192.0.2.2",
+    "lip": "192.0.2.2",
+}
+_SHORT = {
+    "u": "user", "n": "username", "d": "domain", "s": "service", "r": "remote_ip", "l": "local_ip",
+}  # fmt: skip
+_FILTERS: dict[str, Callable[[str], str]] = {
+    "lower": str.lower,
+    "upper": str.upper,
+    "username": lambda value: value.partition("@")[0],
+    "domain": lambda value: value.partition("@")[2],
+    "L": str.lower,
+    "U": str.upper,
+}
+_VARIABLE = re.compile(r"%(?:(?P<percent>%)|(?P<modifiers>[A-Z]*)(?:\{(?P<long>[^}]*)\}|(?P<short>[a-z])))")
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """What it serves. `socket` as it is configured; `misfit(dict, key, user)` is why a key is no login's, or None."""
+
+    socket: str
+    dicts: Collection[str]
+    misfit: Callable[[str, str, str], str | None]
+    # Path without symbolic links: /var/run is /run.
+    resolved: Callable[[str], str]
+
+
+class CannotExpandError(Exception):
+    """A variable that the doctor has no sample for."""
+
+
+def sample_key(template: str) -> str:
+    """What Dovecot makes of `last_login_key` for a user. Raises `CannotExpandError`."""
+
+    def expand(found: re.Match[str]) -> str:
+        if found["percent"]:
+            return "%"
+        name, *filters = (part.strip() for part in (found["long"] or _SHORT.get(found["short"] or "", "")).split("|"))
+        if name not in _SAMPLES or not {*filters, *found["modifiers"]} <= set(_FILTERS):
+            raise CannotExpandError(found[0])
+        value = _SAMPLES[name]
+        for each in (*filters, *found["modifiers"]):
+            value = _FILTERS[each](value)
+        return value
+
+    return _VARIABLE.sub(expand, template)
+
+
+def judge(configuration: Configuration, producer: Producer) -> list[Line]:
+    """Look at the plugin, its dict, its keys and its precision."""
+    return [
+        *_plugin(configuration),
+        *_by_scope(configuration, producer),
+    ]
+
+
+def _plugin(configuration: Configuration) -> Iterator[Line]:
+    check = "dovecot.plugin"
+    having = [name for name, has in configuration.protocols.items() if has]
+    lacking = [name for name in ("imap", "pop3", "lmtp") if configuration.protocols.get(name) is False]
+    if not having:
+        yield error(
+            check,
+            "last_login is in no protocol's mail_plugins, so that nothing is recorded",
+            _load_plugin("imap", configuration),
+        )
+    elif lacking:
+        yield warning(
+            check,
+            f"last_login is not in mail_plugins of {', '.join(lacking)}: those logins are not recorded",
+            _load_plugin(lacking[0], configuration),
+        )
+    else:
+        yield ok(check, f"loaded in {', '.join(having)}")
+
+
+def _load_plugin(protocol: str, configuration: Configuration) -> str:
+    if configuration.version < (2, 4):
+        return f"protocol {protocol} {{ mail_plugins = $mail_plugins last_login }}, and the like"
+    return f"protocol {protocol} {{ mail_plugins {{ last_login = yes }} }}, and the like"
+
+
+def _by_scope(configuration: Configuration, producer: Producer) -> Iterator[Line]:
+    everybody = configuration.scopes[0]
+    for scope in configuration.scopes:
+        first = scope is everybody
+        target = scope.target or everybody.target
+        if first or scope.target is not None:
+            yield _dict(scope, target, configuration, producer)
+        if target is not None and (first or scope.key is not None):
+            yield _key(scope, target.name, producer)
+        if first or scope.precision is not None:
+            yield _precision(scope)
+
+
+def _dict(scope: Scope, target: DictTarget | None, configuration: Configuration, producer: Producer) -> Line:
+    check = "dovecot.dict"
+    names = sorted(producer.dicts)
+    right = f"last_login_dict = proxy:{producer.socket}:{names[0]}"
+    if configuration.version >= (2, 4):
+        right = f"last_login_dict {{ dict proxy {{ name = {names[0]}; socket_path = {producer.socket} }} }}"
+    if target is None:
+        return error(check, f"last_login_dict is not set{_in(scope)}", f"set {right}")
+    if target.driver != "proxy":
+        return error(check, f"last_login_dict{_in(scope)} is of the driver {target.driver}", f"set {right}")
+    socket = f"{configuration.base_dir}/{target.socket or 'dict'}"
+    if target.socket is not None and target.socket.startswith("/"):
+        socket = target.socket
+    if producer.resolved(socket) != producer.resolved(producer.socket):
+        found = f"last_login_dict{_in(scope)} goes to {socket}; the producer listens at {producer.socket}"
+        return error(check, found, f"set {right}, or socket.path")
+    if target.name not in producer.dicts:
+        found = f"last_login_dict{_in(scope)} has the name {target.name}; the producer serves {', '.join(names)}"
+        return error(check, found, f"set {right}, or add the name to the producer's dicts")
+    return ok(check, f"{socket}, name {target.name}{_in(scope)}")
+
+
+def _key(scope: Scope, dict_name: str, producer: Producer) -> Line:
+    check = "dovecot.key"
+    template = scope.key if scope.key is not None else DEFAULT_KEY
+    shown = f"last_login_key{_in(scope)} is {template}{' (its default)' * (scope.key is None)}"
+    if dict_name not in producer.dicts:
+        return warning(check, f"{shown}: not looked at", "mend the name of the dict first")
+    try:
+        key = sample_key(template)
+    except CannotExpandError as variable:
+        return warning(
+            check, f"{shown}: the doctor knows no {variable}", "watch lastlogin_producer_quarantined_total instead"
+        )
+    if (why := producer.misfit(dict_name, key, SAMPLE_USER)) is not None:
+        do = "set last_login_key = last-login/%s/%u/%r, or key_patterns and default_service of the producer"
+        return error(check, f"{shown}: all such logins go to the quarantine, because {why}", do)
+    return ok(check, shown)
+
+
+def _precision(scope: Scope) -> Line:
+    check = "dovecot.precision"
+    precision = scope.precision if scope.precision is not None else "s"
+    if precision in _PRECISIONS:
+        return ok(check, f"{precision}{_in(scope)}")
+    shown = f"last_login_precision{_in(scope)} is {precision}{' (its default)' * (scope.precision is None)}"
+    return warning(
+        check,
+        f"{shown}: of two logins within a second one cannot be told to be the newer",
+        "set last_login_precision = ms",
+    )
+
+
+def _in(scope: Scope) -> str:
+    return f" in {scope.where}" if scope.where else ""

@@ -1,0 +1,21 @@
+"""Ending tasks."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+
+_AGAIN_AFTER_S = 0.5
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel `tasks` until all have ended, however they do.
+
+    One time is not enough: `asyncio.wait_for` of Python 3.11, through which aiokafka connects, forgets a cancellation
+    that comes just when what it waits for has failed, and a task that tries again for ever goes on.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN_AFTER_S)

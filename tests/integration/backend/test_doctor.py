@@ -1,0 +1,384 @@
+"""The doctor on a good backend, and on more than ten that are not."""
+
+import json
+import os
+import signal
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from socket import create_server
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.integration.backend.conftest import MAIL_ID, Backend
+from tests.support.certificates import make_certificate
+from tests.support.command import service
+from tests.support.producer import ProducerProcess
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    """A change of Dovecot's configuration that must change something."""
+
+    def mutate(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    return mutate
+
+
+def records(backend: Backend, topic: str) -> list[bytes]:
+    """Keys of everything on a topic."""
+    reader = Consumer({"bootstrap.servers": backend.kafka.plain, "group.id": "x", "enable.auto.commit": False})
+    try:
+        keys = []
+        for number in (0, 1):
+            where = TopicPartition(topic, number, 0)
+            low, high = reader.get_watermark_offsets(where, timeout=10)
+            reader.assign([where])
+            keys += [record.key() for record in reader.consume(high - low, timeout=10)] if high > low else []
+        return [key for key in keys if key is not None]
+    finally:
+        reader.close()
+
+
+def test_a_good_backend(backend: Backend) -> None:
+    """Everything is ok within seconds; the one thing that was written is a login of the doctor on the events topic."""
+    begun = time.monotonic()
+    told = backend.doctor()
+    took = time.monotonic() - begun
+
+    assert {} == told.levels()
+    assert (0, "ok") == (told.code, told.level)
+    assert took < 20
+    assert {
+        "configuration", "backend", "socket.listening", "socket.rights", "spool.directory", "spool.space", "spool.sync",
+        "spool.age", "spool.level", "spool.set_aside", "kafka.resolve", "kafka.connect", "kafka.login", "kafka.topics",
+        "kafka.write", "kafka.replicas", "dovecot.plugin", "dovecot.dict", "dovecot.key", "dovecot.precision",
+        "round_trip", "clock",
+    } == set(told.lines)  # fmt: skip
+    assert "within 1 s of Kafka's" in told.lines["clock"][0]["found"]
+    assert "`doveadm dict set`" in told.lines["round_trip"][0]["found"]
+    assert {b"lastlogin-doctor"} == set(records(backend, backend.settings["TOPICS__EVENTS"]))
+    assert [] == records(backend, backend.settings["TOPICS__QUARANTINE"])
+    assert ["control.sock", "spool.lock", "spool.sqlite", "spool.sqlite-shm", "spool.sqlite-wal"] == sorted(
+        os.listdir(backend.directory / "spool")  # noqa: PTH208 - names are what this is about
+    )
+
+
+def test_for_people(backend: Backend) -> None:
+    """Without --json it is a line for each check; coloured nowhere but on a terminal."""
+    file = backend.directory / "dovecot.conf"
+    file.write_text(backend.dovecot)
+    ended = backend.command("doctor", "--dovecot-config", str(file))
+
+    assert (0, "") == (ended.code, ended.err)
+    assert "\x1b" not in ended.out
+    assert {"ok"} == {line.split()[0] for line in ended.out.splitlines()}
+    assert "ok       backend: mail1\n" in ended.out
+
+
+def test_dovecot_2_4(backend: Backend, tmp_path: Path) -> None:
+    """Its configuration is read too; its doveadm wants another form, so that a client of the doctor's own logs in."""
+    text = f"""\
+# 2.4.1-4 (7d8c0e5759): /etc/dovecot/dovecot.conf
+last_login_dict {{
+  dict proxy {{
+    name = statsdb
+    socket_path = {backend.settings["SOCKET__PATH"]}
+  }}
+}}
+last_login_key = last-login/%{{service}}/%{{user}}/%{{remote_ip}}
+last_login_precision = us
+mail_plugins {{
+  last_login = yes
+}}
+"""
+    (tmp_path / "doveconf.out").write_text(text)
+    doveconf = tmp_path / "doveconf"
+    doveconf.write_text(f"#!/bin/sh\nexec cat {tmp_path}/doveconf.out\n")
+    doveconf.chmod(0o755)
+    ended = backend.command("doctor", "--doveconf", str(doveconf))
+
+    assert 0 == ended.code
+    assert {"ok"} == {line.split()[0] for line in ended.out.splitlines()}
+    assert "ok       round_trip: a login was acknowledged in " in ended.out
+
+
+def test_a_doveconf_that_fails(backend: Backend, tmp_path: Path) -> None:
+    """What it complains of is told as a warning, and the rest is looked at."""
+    (tmp_path / "dovecot.conf").write_text("nonsense = 1\n")
+    ended = backend.command("doctor", "--dovecot-config", str(tmp_path / "dovecot.conf"))
+
+    [line] = [line for line in ended.out.splitlines() if not line.startswith("ok")]
+    assert line.startswith("warning  dovecot: /")
+    assert "Unknown setting: nonsense" in line
+    assert 0 == ended.code
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "level", "found"),
+    [
+        (("last_login_precision = ms", "last_login_precision = s"), "dovecot.precision", "warning", "precision is s:"),
+        (("  last_login_precision = ms\n", ""), "dovecot.precision", "warning", "precision is s (its default)"),
+        (
+            ("protocol lmtp {\n  mail_plugins = $mail_plugins last_login\n}\n", ""),
+            "dovecot.plugin",
+            "warning",
+            "not in mail_plugins of lmtp",
+        ),
+        (("$mail_plugins last_login", "$mail_plugins"), "dovecot.plugin", "error", "in no protocol's mail_plugins"),
+        ((".sock:statsdb", ".sock:stats"), "dovecot.dict", "error", "has the name stats; the producer serves statsdb"),
+        (("dict.sock:", "other.sock:"), "dovecot.dict", "error", "other.sock; the producer listens at"),
+        (("last_login_dict =", "unset ="), "dovecot.dict", "error", "last_login_dict is not set"),
+        (
+            ("last_login_key = last-login/%s/%u\n", "last_login_key = logins/%s/%u\n"),
+            "dovecot.key",
+            "error",
+            "the key fits no configured pattern",
+        ),
+        (("  last_login_key = last-login/%s/%u\n", ""), "dovecot.key", "error", "last-login/%u (its default)"),
+        (
+            ("last_login_key = last-login/%s/%u\n", "last_login_key = last-login/%s/%n\n"),
+            "dovecot.key",
+            "error",
+            "the key is not one of the transaction's user",
+        ),
+        (
+            ("last-login/webmail/%u/%r", "last-login/webmail/%u/%d"),
+            "dovecot.key",
+            "error",
+            "the key does not end in an address",
+        ),
+        (("mail_uid = 5000", "mail_uid = nobody-knows"), "dovecot.user", "error", "nobody-knows"),
+    ],
+)
+def test_misconfigured_dovecot(backend: Backend, change: tuple[str, str], check: str, level: str, found: str) -> None:
+    """Each is named, by real doveconf's word, and nothing but what follows from it."""
+    told = backend.doctor(replaced(*change))
+    lines = [line for line in told.lines[check] if line["level"] != "ok"]
+
+    assert [level] == [line["level"] for line in lines]
+    assert found in lines[0]["found"]
+    assert lines[0]["do"]
+    assert {check, "dovecot.key"} >= set(told.levels())
+    assert (level == "error") == told.code
+
+
+@contextmanager
+def mode(path: Path, bits: int) -> Iterator[None]:
+    """Another mode of a file, for a while."""
+    before = path.stat().st_mode
+    path.chmod(bits)
+    try:
+        yield
+    finally:
+        path.chmod(before)
+
+
+def test_a_socket_that_dovecot_may_not_use(backend: Backend) -> None:
+    """The rights of Dovecot's users are told by modes, and as root the login fails as theirs would."""
+    with mode(Path(backend.settings["SOCKET__PATH"]), 0o600):
+        told = backend.doctor()
+
+    assert ["error"] == told.levels()["socket.rights"]
+    assert "(uid 5000, gid 5000) cannot connect: they may not write to" in told.lines["socket.rights"][0]["found"]
+    if os.geteuid() == 0:
+        assert "Permission denied" in told.lines["round_trip"][0]["found"]
+    assert 1 == told.code
+
+
+def test_a_spool_that_others_may_write_to(backend: Backend) -> None:
+    """The doctor names the directory, and the command that mends it."""
+    with mode(backend.directory / "spool", 0o777):
+        told = backend.doctor()
+
+    assert {"spool.directory": ["error"]} == told.levels()
+    assert "other users may write" in told.lines["spool.directory"][0]["found"]
+    assert f"chmod go-w {backend.directory}/spool" in told.lines["spool.directory"][0]["do"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "check", "found"),
+    [
+        ({"BACKEND": "localhost"}, "backend", "localhost is every host's own name"),
+        ({"TOPICS__QUARANTINE": "no-such-topic"}, "kafka.topics", "no-such-topic: no such topic"),
+        ({"KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}, "kafka.connect", "Connect call failed"),
+        ({"KAFKA__BOOTSTRAP_SERVERS": "kafka.invalid:9092"}, "kafka.resolve", "kafka.invalid:9092: cannot be resolved"),
+        ({"KAFKA__SECURITY_PROTOCOL": "SSL"}, "kafka.tls", "no TLS"),
+        ({"NONSENSE": "1"}, "configuration", "LASTLOGIN_PRODUCER_NONSENSE: unknown variable"),
+        ({"SPOOL__DIRECTORY": "relative"}, "configuration", "spool.directory"),
+    ],
+)
+def test_misconfigured_producer(backend: Backend, settings: dict[str, str], check: str, found: str) -> None:
+    """Each is an error that is named; no other check complains."""
+    told = backend.doctor(**settings)
+    [line] = [line for line in told.lines[check] if line["level"] == "error"]
+
+    assert found in line["found"]
+    assert line["do"]
+    assert {check} == set(told.levels()) - {"clock"}
+    assert 1 == told.code
+
+
+@pytest.mark.parametrize(
+    ("configs", "check", "found"),
+    [
+        ({"message.timestamp.type": "CreateTime"}, "kafka.topics", "message.timestamp.type is CreateTime"),
+        ({"min.insync.replicas": "2"}, "kafka.replicas", "fewer copies in sync than min.insync.replicas (2)"),
+    ],
+)
+def test_misconfigured_topics(backend: Backend, configs: dict[str, str], check: str, found: str) -> None:
+    """A topic with the wrong kind of time, or with fewer copies than a write needs."""
+    told = backend.doctor(TOPICS__QUARANTINE=backend.kafka.create(**configs))
+    [line] = [line for line in told.lines[check] if line["level"] == "error"]
+
+    assert found in line["found"]
+    assert {check} == set(told.levels()) - {"clock"}
+
+
+def test_a_wrong_password(backend: Backend) -> None:
+    """The broker's refusal is told, and never the password."""
+    told = backend.doctor(**(backend.kafka.login | {"KAFKA__SASL_PASSWORD": "wrong-secret"}))
+
+    assert ["error"] == told.levels()["kafka.login"]
+    assert "refuses us" in told.lines["kafka.login"][0]["found"]
+    assert "wrong-secret" not in str(told)
+
+
+def test_rights(backend: Backend) -> None:
+    """Without Write it is named; with what the documentation asks for everything is ok."""
+    events, quarantine = backend.settings["TOPICS__EVENTS"], backend.settings["TOPICS__QUARANTINE"]
+    for topic in (events, quarantine):
+        backend.kafka.grant(topic, "DESCRIBE", "DESCRIBE_CONFIGS")
+    backend.kafka.grant(events, "WRITE")
+    told = backend.doctor(**backend.kafka.login)
+    assert {"kafka.write": ["error"]} == told.levels()
+    assert f"{quarantine}: our user may not write" in [line["found"] for line in told.lines["kafka.write"]]
+    backend.kafka.grant(quarantine, "WRITE")
+    assert {} == backend.doctor(**backend.kafka.login).levels()
+
+
+@contextmanager
+def tls_server(directory: Path) -> Iterator[int]:
+    """A port that speaks TLS with a certificate of its own authority, and nothing else."""
+    certificate = make_certificate(directory)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.file, certificate.key_file)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with suppress(OSError):
+                connection.settimeout(5)
+                context.wrap_socket(connection, server_side=True).close()
+            connection.close()
+
+    with closing(create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(2)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "found", "do"),
+    [
+        ("foreign-cert.pem", "its certificate is refused: self-signed certificate", "kafka.ca_file must hold the CA"),
+        ("cert.pem", "IP address mismatch", "name the server in kafka.bootstrap_servers as its certificate does"),
+    ],
+)
+def test_a_wrong_certificate(backend: Backend, tmp_path: Path, trusted: str, found: str, do: str) -> None:
+    """A broker of another authority, or of another name, is refused in words that say which."""
+    with tls_server(tmp_path) as port:
+        told = backend.doctor(
+            KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{port}",
+            KAFKA__SECURITY_PROTOCOL="SSL",
+            KAFKA__CA_FILE=str(tmp_path / trusted),
+        )
+
+    assert ["error"] == told.levels()["kafka.tls"]
+    assert found in told.lines["kafka.tls"][0]["found"]
+    assert told.lines["kafka.tls"][0]["do"].startswith(do)
+
+
+def test_one_server_of_two(backend: Backend) -> None:
+    """A server that is away is a warning while another answers."""
+    told = backend.doctor(KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:9,{backend.kafka.plain}")
+
+    assert {"kafka.connect": ["warning"]} == told.levels()
+    assert 0 == told.code
+
+
+def test_a_producer_elsewhere(backend: Backend, tmp_path: Path) -> None:
+    """With a spool that no producer has, somebody else listens on the socket, and no login is made."""
+    (tmp_path / "spool").mkdir(mode=0o700)
+    told = backend.doctor(SPOOL__DIRECTORY=str(tmp_path / "spool"))
+
+    assert "no producer has" in told.lines["socket.listening"][0]["found"]
+    assert "not done" in told.lines["round_trip"][0]["found"]
+    assert [] == list((tmp_path / "spool").iterdir())
+
+
+def test_a_producer_that_stands_still(backend: Backend) -> None:
+    """A producer that does not answer is told within the time of a login; the doctor waits no longer."""
+    begun = time.monotonic()
+    os.kill(backend.producer.pid, signal.SIGSTOP)
+    try:
+        told = backend.doctor()
+    finally:
+        os.kill(backend.producer.pid, signal.SIGCONT)
+
+    assert {"round_trip": ["error"]} == {check: told.levels()[check] for check in set(told.levels()) - {"clock"}}
+    assert "was not acknowledged by the producer" in told.lines["round_trip"][0]["found"]
+    assert time.monotonic() - begun < 20
+
+
+def test_a_kafka_that_stands_still(backend: Backend) -> None:
+    """Servers that take a connection and never answer cost the doctor no more than its deadlines."""
+    begun = time.monotonic()
+    with closing(create_server(("127.0.0.1", 0))) as silent:
+        told = backend.doctor(KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{silent.getsockname()[1]}")
+
+    assert ["error"] == told.levels()["kafka.login"]
+    assert time.monotonic() - begun < 20
+
+
+def test_a_login_that_kafka_does_not_take(tmp_path: Path) -> None:
+    """What the producer acknowledges and Kafka does not take is an error, and what waits is told."""
+    with ProducerProcess(tmp_path) as producer:
+        producer.serve()
+        places = {"SOCKET__PATH": str(producer.socket), "SPOOL__DIRECTORY": str(tmp_path / "spool")}
+        ended = service(
+            "lastlogin-producer", "doctor", "--json", **places, BACKEND="mail1", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:9"
+        )
+
+    [trip] = [line for line in json.loads(ended.out)["checks"] if line["check"] == "round_trip"]
+    assert "error" == trip["level"]
+    assert "and waits in the spool: 1 messages wait for Kafka" in trip["found"]
+
+
+def test_as_a_stranger(backend: Backend) -> None:
+    """Whoever may not look into the spool is told to ask as somebody else; the rest is looked at."""
+    spool = backend.directory / "spool"
+    if os.geteuid() == 0:
+        prefix = ["setpriv", "--reuid", str(MAIL_ID), "--regid", str(MAIL_ID), "--clear-groups"]
+        with mode(spool, 0o700):
+            told = backend.doctor(prefix=prefix)
+    else:
+        with mode(spool, 0o000):
+            told = backend.doctor()
+
+    assert ["error"] == told.levels()["spool.directory"]
+    assert "as root" in told.lines["spool.directory"][0]["do"]
+    assert ["warning"] == told.levels()["spool.level"]
+    assert ["warning"] == told.levels()["socket.listening"]
+    assert "kafka.login" not in told.levels()
+    assert 1 == told.code
