@@ -28,6 +28,11 @@ test: ## every test, against real servers that it starts and stops
 	$(SETUP)
 	@exec $(BIN)/python -m pytest
 
+.PHONY: test-cluster
+test-cluster: ## what three Kafka brokers are needed for: killed, stopped and too few of them (10 minutes)
+	$(SETUP)
+	@exec $(BIN)/python -m pytest tests/cluster
+
 .PHONY: test-unit
 test-unit: ## the tests that need no server, with coverage of the pure modules
 	$(SETUP)
@@ -88,6 +93,15 @@ stack-status: ## what of the stack is running
 .PHONY: stack-down
 stack-down: ## stop the stack, keep its data
 	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down
+
+.PHONY: stack3-up
+stack3-up: ## start three Kafka brokers beside the stack, with our topics on all of them
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack up kafka1 kafka2 kafka3
+
+.PHONY: stack3-down
+stack3-down: ## stop the three brokers, keep their data
+	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down kafka1 kafka2 kafka3
 
 .PHONY: lock
 lock: ## resolve the dependencies anew, with hashes

@@ -19,6 +19,7 @@ from lastlogin_service.topics import topic_configs
 _SETTLE_S = 15.0
 _SETTLE_POLL_S = 0.2
 
+_UNKNOWN_TOPIC = 3
 _TOPIC_ALREADY_EXISTS = 36
 # DescribeConfigs: set on this topic, as opposed to inherited.
 _SET_ON_THE_TOPIC = 1
@@ -78,20 +79,23 @@ async def _planned(client: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> l
 async def _existing(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Existing]:
     # All topics: asking for one by name may create it, where the brokers are set so.
     found = {topic["topic"]: topic["partitions"] for topic in await client.describe_topics()}
-    return {
-        name: Existing(
-            partitions=len(found[name]),
-            replication_factor=min(len(partition["replicas"]) for partition in found[name]),
-            configs={key: value for key, (value, _) in (await _configs(client, name)).items()},
-        )
-        for name in names
-        if found.get(name)
-    }
+    existing = {}
+    for name in names:
+        # A broker that has not heard of a new topic yet names no settings of it; the next one asked may have.
+        if found.get(name) and (configs := await _configs(client, name)):
+            existing[name] = Existing(
+                partitions=len(found[name]),
+                replication_factor=min(len(partition["replicas"]) for partition in found[name]),
+                configs={key: value for key, (value, _) in configs.items()},
+            )
+    return existing
 
 
 async def _configs(client: AIOKafkaAdminClient, name: str) -> dict[str, tuple[str, bool]]:
-    """Settings of a topic, each with whether it is set on the topic itself."""
+    """Settings of a topic, each with whether it is set on the topic itself; none where the broker does not know it."""
     code, message, entries = await topic_configs(client, name)
+    if code == _UNKNOWN_TOPIC:
+        return {}
     check(code, f"see the settings of the topic {name}", message)
     return {key: (value or "", source == _SET_ON_THE_TOPIC) for key, value, _, source, *_ in entries}
 

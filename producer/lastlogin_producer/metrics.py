@@ -161,7 +161,7 @@ class ProducerMetrics(Collector):
         yield _gauge(
             "kafka_in_flight_rows",
             "Messages read from the spool whose acknowledgement is awaited.",
-            publishing.in_flight,
+            publishing.in_flight(),
         )
 
 

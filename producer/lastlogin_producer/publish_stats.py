@@ -1,6 +1,7 @@
 """What the way to Kafka counts."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -26,4 +27,4 @@ class PublishStats:
         default_factory=lambda: {outcome: Histogram(PUBLISH_BOUNDS_S) for outcome in PUBLISH_OUTCOMES}
     )
     # Read from the spool, and neither acknowledged nor let go of.
-    in_flight: int = 0
+    in_flight: Callable[[], int] = int

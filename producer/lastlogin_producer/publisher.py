@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from lastlogin_producer.delivery import Delivery
+from lastlogin_producer.out_topics import OutTopics
 from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.session import Session
@@ -17,6 +20,7 @@ from lastlogin_producer.spool import Spool, SpoolFault
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options
+from lastlogin_service.kafka_admin import in_words, last_complaint
 from lastlogin_service.logs import Occasionally
 
 
@@ -24,7 +28,7 @@ from lastlogin_service.logs import Occasionally
 _BATCH_BYTES = 262_144
 _RECONNECT_FIRST_S = 0.2
 _RECONNECT_CAP_S = 5.0
-# aiokafka repeats a request, and asks for metadata, at this pace while a broker is away; the default is 100 ms.
+# aiokafka asks for metadata at this pace while a broker is away; the default is 100 ms.
 _RETRY_BACKOFF_MS = 250
 _REPEAT_LOG_S = 60.0
 # A silent broker would hold a stop for as long as a request may take; what it does not answer is sent again.
@@ -61,21 +65,24 @@ class Publisher:
         while True:
             try:
                 async with self._producer() as producer:
-                    await Session(
-                        producer,
-                        spool=self._spool,
-                        topics=self._topics,
-                        form=form,
-                        rng=self._rng,
-                        request_timeout_s=self._kafka.request_timeout_ms / 1000,
-                        occasionally=self._occasionally,
-                        acknowledged=self._acknowledged,
-                        stats=self.stats,
-                    ).run()
+                    await self._publish(producer, form)
             except* Exception as group:  # noqa: BLE001 - logins must be taken on whatever happens here
                 self._lost(_first(group))
-            self.stats.in_flight = 0
+            self.stats.in_flight = int
             await asyncio.sleep(self._backoff.next())
+
+    async def _publish(self, producer: AIOKafkaProducer, form: RecordForm) -> None:
+        """One session after the other. Raises an exception group when the producer is of no more use."""
+        common: dict[str, Any] = {"spool": self._spool, "occasionally": self._occasionally, "stats": self.stats}
+        topics = OutTopics(producer, self._kafka, self._topics, self._spool, self._occasionally)
+        delivery = Delivery(producer, form=form, acknowledged=self._acknowledged, **common)
+        looking = asyncio.create_task(topics.look_at_settings())
+        try:
+            while True:
+                timeout_s = self._kafka.request_timeout_ms / 1000
+                await Session(producer, delivery, topics, rng=self._rng, request_timeout_s=timeout_s, **common).run()
+        finally:
+            looking.cancel()
 
     async def drain(self) -> None:
         """Wait until Kafka has everything; at once when it does not answer anyway."""
@@ -95,8 +102,14 @@ class Publisher:
             max_batch_size=_BATCH_BYTES,
             retry_backoff_ms=_RETRY_BACKOFF_MS,
         )
+        # Each error comes to us at once: while aiokafka tries a batch again it sends nothing else to that broker.
+        producer._message_accumulator._batch_ttl = 0.0  # noqa: SLF001 - else it is the request's timeout
         try:
-            await producer.start()
+            with last_complaint() as complaint:
+                try:
+                    await producer.start()
+                except KafkaError as error:
+                    raise in_words(error, complaint.text, self._kafka) from error
             yield producer
         finally:
             await _stop(producer)
@@ -131,16 +144,19 @@ class Publisher:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop within the deadline.
+    """Stop within the deadline, whatever hangs.
 
     Not by `producer.stop`, which waits for every batch that was handed over; they are in the spool anyway.
     """
     producer._closed = True  # noqa: SLF001 - else its destructor complains
-    # aiokafka's tasks may end with any error, and the connections must be closed all the same.
-    with suppress(Exception):
-        await asyncio.wait_for(producer._sender.close(), _STOP_S)  # noqa: SLF001 - the part of stop() after the wait
-    with suppress(Exception):
-        await asyncio.wait_for(producer.client.close(), _STOP_S)
+    # The parts of stop() after the wait.
+    closing = {asyncio.ensure_future(producer._sender.close()), asyncio.ensure_future(producer.client.close())}  # noqa: SLF001
+    for each in closing:
+        # Its tasks may end with any error, and the connections must be closed all the same.
+        each.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait(closing, timeout=_STOP_S)
+    for each in closing:
+        each.cancel()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> Exception:

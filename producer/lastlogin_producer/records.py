@@ -1,6 +1,8 @@
-"""A row of the spool as a Kafka record."""
+"""Rows of the spool as Kafka records."""
 
+from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 from lastlogin_producer.spool.row import Kind, Row
 from lastlogin_schemas.codec import decode_login_event, decode_raw_write, message_key
@@ -25,20 +27,27 @@ class RecordForm:
             for kind, schema in ((Kind.LOGIN_EVENT, LOGIN_EVENT), (Kind.RAW_WRITE, RAW_WRITE))
         }
 
-    def key(self, row: Row) -> bytes:
-        """Record key: the user."""
-        return message_key(row.body)
+    def fill(self, batch: Any, waiting: deque[Row], now_ms: int) -> list[Row]:
+        """Move rows from the head of `waiting` to aiokafka's batch while they fit; the first one always does.
 
-    def value(self, row: Row) -> bytes:
-        """Record value: the framed body."""
-        return self._prefixes[row.kind] + row.body
+        A record has the user as key, the framed body as value, and checksum and origin as headers.
+        """
+        append, prefixes, backend, epoch = batch.append, self._prefixes, self._backend, self._epoch
+        count = 0
+        for row in waiting:
+            sequence, kind, body = row
+            headers = message_headers(body, backend, epoch, sequence) if sequence >= 0 else _salvaged_headers(row)
+            value = prefixes[kind] + body
+            if append(timestamp=now_ms, key=message_key(body), value=value, headers=headers) is None:
+                break
+            count += 1
+        return [waiting.popleft() for _ in range(count)]
 
-    def headers(self, row: Row) -> list[tuple[str, bytes]]:
-        """Record headers: checksum and origin. A salvaged row is of an older epoch, which only its body tells."""
-        if row.sequence >= 0:
-            return message_headers(row.body, self._backend, self._epoch, row.sequence)
-        message = decoded(row)
-        return message_headers(row.body, message.backend, message.epoch, message.sequence)
+
+def _salvaged_headers(row: Row) -> list[tuple[str, bytes]]:
+    """Headers of a row that was salvaged: it is of an older epoch, which only its body tells."""
+    message = decoded(row)
+    return message_headers(row.body, message.backend, message.epoch, message.sequence)
 
 
 def decoded(row: Row) -> LoginEvent | RawWrite:

@@ -34,6 +34,8 @@ NAME = "lastlogin-producer"
 
 # While a socket that outlives us takes logins on, a stop gives Kafka this long for what waits: the next start goes on.
 _PARTING_S = 1.0
+# Of the time that a stop may take, as much as leaving Kafka, the spool and the endpoint needs.
+_CLOSING_S = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -93,7 +95,7 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
                 await server.stop_accepting()
                 await server.drain(deadline_s)
             if not listener.outlives:
-                await _drain(publisher, asked_at + deadline_s)
+                await _drain(publisher, asked_at + deadline_s - _CLOSING_S)
         finally:
             await control.stop()
             await cancel(tasks)

@@ -21,7 +21,7 @@ def message_headers(body: bytes, backend: str, epoch: int, sequence: int) -> lis
     """Headers for a message whose Avro body (without framing) is `body`."""
     return [
         (CHECKSUM, b"%08x" % crc32c(body)),
-        (ORIGIN, f"{backend}/{epoch}/{sequence}".encode()),
+        (ORIGIN, b"%b/%d/%d" % (backend.encode(), epoch, sequence)),
     ]
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError, for_code
@@ -39,26 +39,35 @@ class _LastComplaint(logging.Handler):
         self.text = record.getMessage()
 
 
+@contextmanager
+def last_complaint() -> Iterator[_LastComplaint]:
+    """Listen to aiokafka's log: `text` is its last warning or error."""
+    complaint = _LastComplaint()
+    logger = logging.getLogger("aiokafka")
+    logger.addHandler(complaint)
+    try:
+        yield complaint
+    finally:
+        logger.removeHandler(complaint)
+
+
 @asynccontextmanager
 async def admin_client(settings: KafkaSettings, deadline_s: float = _DEADLINE_S) -> AsyncIterator[AIOKafkaAdminClient]:
     """Give a connected client; everything inside shares the deadline. What Kafka raises becomes `Exit`."""
     servers = ", ".join(settings.bootstrap_servers)
-    complaint = _LastComplaint()
-    logger = logging.getLogger("aiokafka")
-    logger.addHandler(complaint)
     hurried = settings.model_copy(update={"request_timeout_ms": min(settings.request_timeout_ms, _REQUEST_TIMEOUT_MS)})
     client = AIOKafkaAdminClient(**client_options(hurried, "lastlogin"))
-    try:
-        async with asyncio.timeout(deadline_s):
-            await client.start()
-            yield client
-    except TimeoutError:
-        raise Exit(UNAVAILABLE, f"Kafka at {servers} did not answer within {deadline_s:g} s") from None
-    except KafkaError as error:
-        raise in_words(error, complaint.text, settings) from None
-    finally:
-        logger.removeHandler(complaint)
-        await client.close()
+    with last_complaint() as complaint:
+        try:
+            async with asyncio.timeout(deadline_s):
+                await client.start()
+                yield client
+        except TimeoutError:
+            raise Exit(UNAVAILABLE, f"Kafka at {servers} did not answer within {deadline_s:g} s") from None
+        except KafkaError as error:
+            raise in_words(error, complaint.text, settings) from None
+        finally:
+            await client.close()
 
 
 def in_words(error: KafkaError, complaint: str, settings: KafkaSettings) -> Exit:

@@ -2,14 +2,25 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from lastlogin_producer.outcome import Outcome
+from lastlogin_stack.layout import Layout
 from tests.support.command import Ended, service
 from tests.support.dict_client import write
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics
+from tests.support.publisher import OutTopics, made_topics
 from tests.support.spool import append, open_spool, unnumbered
+
+
+@pytest.fixture
+def topics(stack: Layout) -> Iterator[OutTopics]:
+    """Topics of one test, made."""
+    with made_topics(stack) as topics:
+        yield topics
 
 
 def command(directory: Path, since: str) -> Ended:
@@ -41,7 +52,7 @@ def test_a_running_producer(topics: OutTopics, tmp_path: Path) -> None:
 async def test_without_a_producer(tmp_path: Path) -> None:
     """The spool is marked, and its messages wait for the next start."""
     async with open_spool(tmp_path) as spool:
-        assert Outcome.STORED is await append(spool, unnumbered())
+        assert [Outcome.STORED] == await append(spool, unnumbered())
         spool.delivered([1])
 
     ended = await asyncio.to_thread(command, tmp_path, "1h")

@@ -201,7 +201,7 @@ async def test_rows_that_are_refused_for_good_are_set_aside(tmp_path: Path) -> N
     """They wait no longer, are counted by reason, also after a restart, and hold up nobody."""
     async with open_spool(tmp_path) as spool:
         await store(spool, ["a", "b", "c", "d"])
-        spool.set_aside([2], "refused")
+        spool.set_aside([2], "policy_violation")
         spool.set_aside([3], "too_large")
         await deliver(spool, [1])
 

@@ -199,7 +199,7 @@ async def test_what_kafka_took_is_not_taken_over(tmp_path: Path) -> None:
     """Only rows that wait are salvaged; so a kept one does not go out again, nor a row that was set aside."""
     async with open_spool(tmp_path) as spool:
         await store(spool, [f"user{n}" for n in range(50)])
-        spool.set_aside([7], "refused")
+        spool.set_aside([7], "policy_violation")
         spool.delivered([*range(1, 7), *range(8, 11), 12])
         await asyncio.wait_for(spool.resend(2**62), 10)
         spool.delivered([12])

@@ -22,6 +22,10 @@ class Crowd(ABC):
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Do it no more; when this returns all threads have ended."""
         self._stop.set()
         for thread in self._pool:
             thread.join()

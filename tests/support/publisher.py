@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -38,25 +39,35 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     headers: dict[str, bytes]
+    # When Kafka appended it, in milliseconds.
+    appended_at_ms: int
 
 
 class OutTopics:
-    """Names of an events and a quarantine topic of one test, which makes them itself."""
+    """Names of an events and a quarantine topic of one test, which makes them itself; each on so many brokers."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, servers: list[str], replicas: int = 1, min_insync_replicas: int = 1) -> None:
         name = uuid4().hex[:12]
         self.settings = TopicSettings(events=f"out-{name}", quarantine=f"out-{name}-quarantine")
         self.events = self.settings.events
         self.quarantine = self.settings.quarantine
-        self.kafka = KafkaSettings(bootstrap_servers=[layout.kafka_bootstrap], request_timeout_ms=5_000)
-        self._servers: dict[str, Any] = {"bootstrap.servers": layout.kafka_bootstrap, "log_level": 0}
+        self.kafka = KafkaSettings(bootstrap_servers=servers, request_timeout_ms=5_000)
+        self._replicas = replicas
+        self._min_insync_replicas = min_insync_replicas
+        self._servers: dict[str, Any] = {"bootstrap.servers": ",".join(servers), "log_level": 0}
         self._admin = AdminClient(self._servers)
         self._made: list[str] = []
 
     def create(self, name: str, partitions: int = 3) -> None:
         """Make a topic as `lastlogin topics apply` would."""
-        spec = topic_spec(name, partitions=partitions, replication_factor=1, min_insync_replicas=1)
-        self._admin.create_topics([NewTopic(name, partitions, 1, config=spec.configs)])[name].result(_DEADLINE_S)
+        spec = topic_spec(
+            name,
+            partitions=partitions,
+            replication_factor=self._replicas,
+            min_insync_replicas=self._min_insync_replicas,
+        )
+        topic = NewTopic(name, partitions, self._replicas, config=spec.configs)
+        self._admin.create_topics([topic])[name].result(_DEADLINE_S)
         self._made.append(name)
 
     def delete(self) -> None:
@@ -72,6 +83,20 @@ class OutTopics:
         for future in self._admin.incremental_alter_configs([resource]).values():
             future.result(_DEADLINE_S)
 
+    def grow(self, name: str, partitions: int) -> None:
+        """Add partitions to a topic."""
+        self._admin.create_partitions([NewPartitions(name, partitions)])[name].result(_DEADLINE_S)
+
+    def leaders(self, name: str) -> dict[int, int]:
+        """Leading broker of each partition; -1 where there is none."""
+        topic = self._admin.list_topics(name, timeout=_DEADLINE_S).topics[name]
+        return {number: partition.leader for number, partition in topic.partitions.items()}
+
+    def in_sync(self, name: str) -> int:
+        """Fewest replicas in sync over all partitions."""
+        topic = self._admin.list_topics(name, timeout=_DEADLINE_S).topics[name]
+        return min(len(partition.isrs) for partition in topic.partitions.values())
+
     def records(self, name: str) -> list[Record]:
         """Everything in a topic, partition by partition."""
         consumer = Consumer({**self._servers, "group.id": "out", "enable.auto.commit": False})
@@ -82,7 +107,7 @@ class OutTopics:
                 low, high = consumer.get_watermark_offsets(where, timeout=_DEADLINE_S)
                 consumer.assign([where])
                 records: Any = [] if low == high else consumer.consume(high - low, timeout=_DEADLINE_S)
-                found += [Record(number, r.key(), r.value(), dict(r.headers())) for r in records]
+                found += [Record(number, r.key(), r.value(), dict(r.headers()), r.timestamp()[1]) for r in records]
             return found
         finally:
             consumer.close()
@@ -91,7 +116,7 @@ class OutTopics:
 @contextmanager
 def out_topics(layout: Layout) -> Iterator[OutTopics]:
     """Topics that are deleted afterwards."""
-    topics = OutTopics(layout)
+    topics = OutTopics([layout.kafka_bootstrap])
     try:
         yield topics
     finally:

@@ -102,7 +102,7 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
     sources.server.dropped["network"] += 6
     sources.clock.steps_back = 8
     sources.publishing.published["logins"] += 100
-    sources.publishing.in_flight = 9
+    sources.publishing.in_flight = lambda: 9
     sources.publishing.seconds["failed"].observe(21.0)
     sources.server.reply_seconds[Outcome.FULL].observe(0.003)
 

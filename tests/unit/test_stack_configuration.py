@@ -9,7 +9,7 @@ import pytest
 from lastlogin_stack.cassandra import JAVA_17_FLAGS, render_yaml
 from lastlogin_stack.dovecot import Account, DovecotOptions, MailUser, render_configuration, render_users
 from lastlogin_stack.jars import KAFKA_JARS, class_path, pom
-from lastlogin_stack.kafka import render_properties
+from lastlogin_stack.kafka import CLUSTER, render_properties
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.server import Jvm
 from lastlogin_stack.services import ConsumerService, ProducerService, Tables, render_toml
@@ -35,6 +35,17 @@ def test_kafka_properties_can_be_overridden() -> None:
 
     assert ["broker.session.timeout.ms=9000"] == [line for line in lines if line.startswith("broker.session")]
     assert "min.insync.replicas=1" in lines
+
+
+def test_each_broker_of_the_cluster_knows_the_others() -> None:
+    """Three brokers have ports, data and numbers of their own, and the same three voters."""
+    lines = [render_properties(LAYOUT, {}, node).splitlines() for node in CLUSTER]
+    voters = "controller.quorum.voters=1@127.0.0.1:18074,2@127.0.0.1:18075,3@127.0.0.1:18076"
+
+    assert all(voters in each for each in lines)
+    assert "node.id=2" in lines[1]
+    assert "log.dirs=/stack/kafka3/data" in lines[2]
+    assert 3 == len({line for each in lines for line in each if line.startswith("listeners=")})
 
 
 def test_cassandra_seed_has_this_stacks_port() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lastlogin_stack.errors import CONFIG, StackError
+from lastlogin_stack.kafka import CLUSTER
 from lastlogin_stack.layout import Layout, default_directory, layout_from, private_parent
 
 
@@ -21,6 +22,8 @@ def _ports(layout: Layout) -> set[int]:
         layout.lmtp_port,
         layout.producer_metrics_port,
         layout.consumer_metrics_port,
+        *(layout.cluster_port(node) for node in CLUSTER),
+        *(layout.cluster_controller_port(node) for node in CLUSTER),
     }
 
 
@@ -28,7 +31,7 @@ def test_ports_of_two_stacks() -> None:
     """Stacks whose base ports are 100 apart share no port, and within one all ports differ."""
     one, other = _ports(Layout(Path("/a"), 19000)), _ports(Layout(Path("/b"), 19100))
 
-    assert 10 == len(one)
+    assert 16 == len(one)
     assert set() == one & other
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from lastlogin_stack.commands import SERVERS, print_status, run, start_pipeline, stop_servers, wipe
+from lastlogin_stack.commands import ALL_SERVERS, SERVERS, print_status, run, start_pipeline, stop_servers, wipe
 from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, layout_from
 
 
@@ -13,11 +13,12 @@ def main() -> None:
     parser = _parser()
     arguments = parser.parse_args()
     for name in arguments.servers:
-        if name not in SERVERS:
-            parser.error(f"{name}: no such server; there are {', '.join(SERVERS)}")
+        if name not in ALL_SERVERS:
+            parser.error(f"{name}: no such server; there are {', '.join(ALL_SERVERS)}")
     if arguments.wipe and (arguments.verb != "down" or arguments.servers):
         parser.error("--wipe goes with `down` of all servers")
-    names = arguments.servers or list(SERVERS)
+    # The cluster of three brokers is only started by name, but no verb leaves it behind.
+    names = arguments.servers or list(SERVERS if arguments.verb == "up" else ALL_SERVERS)
 
     def act(layout: Layout) -> int:
         if arguments.verb == "status":
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Kafka, Cassandra, Dovecot and our services on this machine, without Docker.",
     )
     parser.add_argument("verb", choices=("up", "status", "down"))
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"one of {', '.join(SERVERS)} (default: all)")
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"one of {', '.join(ALL_SERVERS)} (default: all)")
     parser.add_argument("--dir", type=Path, help=f"the stack's directory ({DIRECTORY_VARIABLE}; default .stack)")
     parser.add_argument("--base-port", type=int, help=f"first of its 100 ports ({PORT_VARIABLE}; default 19000)")
     parser.add_argument("--wipe", action="store_true", help="down: also remove all data of the stack")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import NoReturn
 
 from lastlogin_stack import services
@@ -17,10 +18,10 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.dovecot import Dovecot
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.jars import CASSANDRA_JARS, KAFKA_JARS, ensure
-from lastlogin_stack.kafka import Kafka
+from lastlogin_stack.kafka import CLUSTER, Kafka
 from lastlogin_stack.layout import Layout, layout_from
 from lastlogin_stack.server import Server
-from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
+from lastlogin_stack.services import ConsumerService, ProducerService, create_cluster_topics, create_topics_and_table
 
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -34,8 +35,11 @@ SERVERS: dict[str, Callable[[Layout], Server]] = {
     "producer": ProducerService,
     "consumer": ConsumerService,
 }
+# Beside them; only started by name.
+BROKERS: dict[str, Callable[[Layout], Server]] = {f"kafka{node}": partial(Kafka, node=node) for node in CLUSTER}
+ALL_SERVERS = SERVERS | BROKERS
 _SERVICES = {"producer", "consumer"}
-_JARS = {"kafka": KAFKA_JARS, "cassandra": CASSANDRA_JARS}
+_JARS = {"kafka": KAFKA_JARS, "cassandra": CASSANDRA_JARS} | dict.fromkeys(BROKERS, KAFKA_JARS)
 
 
 def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> None:
@@ -45,7 +49,7 @@ def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> N
     """
     layout.create()
     with _locked(layout):
-        chosen = [make(layout) for name, make in SERVERS.items() if name in names]
+        chosen = [make(layout) for name, make in ALL_SERVERS.items() if name in names]
         starting = [server for server in chosen if server.process.pid() is None]
         for server in chosen:
             if server not in starting:
@@ -56,22 +60,24 @@ def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> N
             if server.name in _JARS:
                 ensure(_JARS[server.name], lambda line: print(line, flush=True))
         ours = [server for server in starting if server.name in _SERVICES]
-        with ThreadPoolExecutor(len(SERVERS)) as pool, _undone_on_failure(pool, starting) as begun:
+        with ThreadPoolExecutor(len(ALL_SERVERS)) as pool, _undone_on_failure(pool, starting) as begun:
             _start(pool, [server for server in starting if server not in ours], begun)
             if ours:
                 _require_answers(layout)
                 create_topics_and_table(layout)
                 _start(pool, ours, begun)
+            if any(server.name in BROKERS for server in chosen):
+                create_cluster_topics(layout)
 
 
 def running_servers(layout: Layout) -> list[str]:
     """Return the names of the servers that run, answering or not."""
-    return [name for name, make in SERVERS.items() if make(layout).process.pid() is not None]
+    return [name for name, make in ALL_SERVERS.items() if make(layout).process.pid() is not None]
 
 
 def print_status(layout: Layout, names: Collection[str]) -> int:
     """Print a line per server; return 0 when all of them answer, else 3."""
-    servers = [make(layout) for name, make in SERVERS.items() if name in names]
+    servers = [make(layout) for name, make in ALL_SERVERS.items() if name in names]
     states = [server.status() for server in servers]
     for server, state in zip(servers, states, strict=True):
         if state.pid is None:
@@ -81,7 +87,7 @@ def print_status(layout: Layout, names: Collection[str]) -> int:
     return 0 if all(state.answers for state in states) else NOT_ALL_UP
 
 
-def stop_servers(layout: Layout, names: Collection[str] = tuple(SERVERS), leaving: Collection[str] = ()) -> None:
+def stop_servers(layout: Layout, names: Collection[str] = tuple(ALL_SERVERS), leaving: Collection[str] = ()) -> None:
     """Stop those of `names` that run, except those in `leaving`; their data stays."""
     running = [name for name in running_servers(layout) if name in names and name not in leaving]
     if not running:
@@ -90,7 +96,7 @@ def stop_servers(layout: Layout, names: Collection[str] = tuple(SERVERS), leavin
     with _locked(layout), ThreadPoolExecutor(len(running)) as pool:
         # Our services first: the consumer then writes what it has, and leaves its group.
         for group in ([n for n in running if n in _SERVICES], [n for n in running if n not in _SERVICES]):
-            stopping = {pool.submit(_stop, server): server for server in (SERVERS[name](layout) for name in group)}
+            stopping = {pool.submit(_stop, server): server for server in (ALL_SERVERS[name](layout) for name in group)}
             for future in as_completed(stopping):
                 _say(stopping[future], future.result())
 

@@ -1,4 +1,4 @@
-"""One Kafka broker in KRaft mode, broker and controller in one process."""
+"""Kafka in KRaft mode, broker and controller in one process: one broker, or a cluster of three."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,23 +12,35 @@ from lastlogin_stack.server import PROBE_TIMEOUT_S, Jvm, Server, connects, find_
 
 # Holds 200 000 records of 300 bytes; below 128m nothing is gained in resident memory.
 KAFKA_JVM = Jvm(heap="128m")
+# Brokers of the cluster; each topic of ours is on all of them, and two must have a message before it is acknowledged.
+CLUSTER = (1, 2, 3)
+CLUSTER_MIN_INSYNC_REPLICAS = 2
 # Any 22-character id; a fixed one lets a formatted directory be formatted again without complaint.
 _CLUSTER_ID = "bGFzdGxvZ2luLWRldg-AAA"
 
 
-def render_properties(layout: Layout, properties: Mapping[str, str]) -> str:
-    """Return server.properties: ours, overridden and extended by `properties`."""
-    controller = f"{LOOPBACK}:{layout.kafka_controller_port}"
+def cluster_bootstrap(layout: Layout) -> list[str]:
+    """`host:port` of each broker of the cluster."""
+    return [f"{LOOPBACK}:{layout.cluster_port(node)}" for node in CLUSTER]
+
+
+def render_properties(layout: Layout, properties: Mapping[str, str], node: int | None = None) -> str:
+    """Return server.properties: ours, overridden and extended by `properties`; with `node` of that broker of three."""
+    if node is None:
+        name, number, port, controllers = "kafka", 1, layout.kafka_port, {1: layout.kafka_controller_port}
+    else:
+        name, number, port = f"kafka{node}", node, layout.cluster_port(node)
+        controllers = {each: layout.cluster_controller_port(each) for each in CLUSTER}
     ours = {
         "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@{controller}",
+        "node.id": str(number),
+        "controller.quorum.voters": ",".join(f"{each}@{LOOPBACK}:{its}" for each, its in controllers.items()),
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{layout.kafka_bootstrap},CONTROLLER://{controller}",
-        "log.dirs": str(layout.server_directory("kafka") / "data"),
-        "offsets.topic.replication.factor": "1",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controllers[number]}",
+        "log.dirs": str(layout.server_directory(name) / "data"),
+        "offsets.topic.replication.factor": str(len(controllers)),
         "offsets.topic.num.partitions": "6",
-        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.replication.factor": str(len(controllers)),
         "transaction.state.log.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
         # The default of 128 MB does not fit into our heap.
@@ -42,7 +54,7 @@ def render_properties(layout: Layout, properties: Mapping[str, str]) -> str:
 
 
 class Kafka(Server):
-    """Kafka 4.3 on `layout.kafka_bootstrap`, without authentication.
+    """Kafka 4.3 on `layout.kafka_bootstrap`, without authentication; with `node` that broker of the cluster.
 
     `properties` go into server.properties above ours.
     """
@@ -50,21 +62,32 @@ class Kafka(Server):
     name = "kafka"
     stop_deadline_s = 10.0
 
-    def __init__(self, layout: Layout, jvm: Jvm = KAFKA_JVM, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        jvm: Jvm = KAFKA_JVM,
+        properties: Mapping[str, str] | None = None,
+        node: int | None = None,
+    ) -> None:
+        if node is not None:
+            self.name = f"kafka{node}"
         super().__init__(layout)
         self._jvm = jvm
         self._properties = properties or {}
+        self._node = node
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The clients' port and the controller's."""
-        return (self.layout.kafka_port, self.layout.kafka_controller_port)
+        if self._node is None:
+            return (self.layout.kafka_port, self.layout.kafka_controller_port)
+        return (self.layout.cluster_port(self._node), self.layout.cluster_controller_port(self._node))
 
     def prepare(self) -> None:
         """Write server.properties."""
         (self.directory / "tmp").mkdir(exist_ok=True)
         (self.directory / "server.properties").write_text(
-            render_properties(self.layout, self._properties), encoding="utf-8"
+            render_properties(self.layout, self._properties, self._node), encoding="utf-8"
         )
 
     def command(self) -> list[str]:
@@ -82,8 +105,8 @@ class Kafka(Server):
 
     def probe(self) -> None:
         """Ask for the cluster's description."""
-        connects(self.layout.kafka_port)
-        asyncio.run(_describe_cluster(self.layout.kafka_bootstrap))
+        connects(self.ports[0])
+        asyncio.run(_describe_cluster(self.endpoint))
 
     def _java(self) -> list[str]:
         return [

@@ -32,7 +32,20 @@ _LONGEST_DOVECOT_SOCKET = "dovecot/run/token-login/imap-urlauth"
 _SAFE_PATH = re.compile(r"[\w/.@+~=-]+")
 
 _MARKER = ".lastlogin-stack"
-_OWN_NAMES = ("kafka", "cassandra", "dovecot", "services", "logs", "pids", "dict.sock", "lock", _MARKER)
+_OWN_NAMES = (
+    "kafka",
+    "kafka1",
+    "kafka2",
+    "kafka3",
+    "cassandra",
+    "dovecot",
+    "services",
+    "logs",
+    "pids",
+    "dict.sock",
+    "lock",
+    _MARKER,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,8 @@ class Layout:
     """One stack's directory (absolute) and base port; everything else follows from these two.
 
     Ports are `base_port` + 10 (POP3), 24 (LMTP), 42 (CQL), 43 (IMAP), 68 (the producer's metrics),
-    69 (the consumer's metrics), 70 (Cassandra's storage), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
+    69 (the consumer's metrics), 70 (Cassandra's storage), 71-73 (the cluster of three brokers), 74-76 (its
+    controllers), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
     """
 
     directory: Path
@@ -60,6 +74,14 @@ class Layout:
     def kafka_controller_port(self) -> int:
         """The port on which the KRaft controller listens."""
         return self.base_port + 93
+
+    def cluster_port(self, node: int) -> int:
+        """Port for clients of a broker (1 to 3) of the cluster."""
+        return self.base_port + 70 + node
+
+    def cluster_controller_port(self, node: int) -> int:
+        """Port of the KRaft controller of a broker (1 to 3) of the cluster."""
+        return self.base_port + 73 + node
 
     @property
     def cassandra_address(self) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from urllib.request import urlopen
 
 from lastlogin_stack.errors import StackError
+from lastlogin_stack.kafka import CLUSTER, CLUSTER_MIN_INSYNC_REPLICAS, cluster_bootstrap
 from lastlogin_stack.layout import LOOPBACK, Layout
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.server import PROBE_TIMEOUT_S, Server
@@ -152,12 +153,16 @@ class ConsumerService(Service):
             return str(answer.read(), "utf-8")
 
 
-def lastlogin_command(layout: Layout) -> list[str]:
-    """Write the settings of the command `lastlogin` for this stack; return the command with them."""
-    settings = layout.services_directory / "lastlogin.toml"
+def lastlogin_command(layout: Layout, *, cluster: bool = False) -> list[str]:
+    """Write the settings of the command `lastlogin` for this stack, or its cluster; return the command with them."""
+    settings = layout.services_directory / ("lastlogin-cluster.toml" if cluster else "lastlogin.toml")
     tables: Tables = {
-        "kafka": kafka_table(layout),
-        "topics": {"partitions": _PARTITIONS, "replication_factor": 1, "min_insync_replicas": 1},
+        "kafka": {"bootstrap_servers": cluster_bootstrap(layout)} if cluster else kafka_table(layout),
+        "topics": {
+            "partitions": _PARTITIONS,
+            "replication_factor": len(CLUSTER) if cluster else 1,
+            "min_insync_replicas": CLUSTER_MIN_INSYNC_REPLICAS if cluster else 1,
+        },
         "cassandra": cassandra_table(layout),
     }
     settings.write_text(render_toml(tables), encoding="utf-8")
@@ -166,9 +171,7 @@ def lastlogin_command(layout: Layout) -> list[str]:
 
 def create_topics(layout: Layout) -> None:
     """Make what the services need in Kafka, which answers. Raises `StackError`."""
-    done = subprocess.run([*lastlogin_command(layout), "topics", "apply"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"`lastlogin topics apply` failed:\n{(done.stdout + done.stderr).strip()}")
+    _apply_topics(lastlogin_command(layout))
 
 
 def create_topics_and_table(layout: Layout) -> None:
@@ -176,6 +179,17 @@ def create_topics_and_table(layout: Layout) -> None:
     create_topics(layout)
     with StatsTable(layout) as table:
         table.create()
+
+
+def create_cluster_topics(layout: Layout) -> None:
+    """Make our topics in the cluster, whose brokers all answer. Raises `StackError`."""
+    _apply_topics(lastlogin_command(layout, cluster=True))
+
+
+def _apply_topics(command: list[str]) -> None:
+    done = subprocess.run([*command, "topics", "apply"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError(f"`lastlogin topics apply` failed:\n{(done.stdout + done.stderr).strip()}")
 
 
 def _script(name: str) -> str:

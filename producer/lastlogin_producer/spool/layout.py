@@ -26,7 +26,7 @@ APPLICATION_ID = 0x4C4C7370
 # What a row costs in the file beside its body: sequence, kind, checksum, cell pointer, its share of the page.
 ROW_OVERHEAD_BYTES = 20
 
-AsideReason = Literal["damaged", "refused", "too_large"]
+AsideReason = Literal["damaged", "too_large", "invalid_record", "corrupt", "policy_violation"]
 ASIDE_REASONS: tuple[AsideReason, ...] = get_args(AsideReason)
 
 _MESSAGES = """

@@ -243,13 +243,13 @@ class Spool:
         self._queue.put(Resend(since_us, done))
         return await done
 
-    def go_back(self, cursor: int) -> int:
-        """Where a reader that has come to `cursor` goes on: there, or from the beginning after a `resend`.
+    def rewound(self) -> bool:
+        """Whether a `resend` made rows wait again behind a reader's back, who then begins at `BEGINNING`; told once.
 
-        Told once, so for one reader. From the beginning costs nothing: only rows that wait are read.
+        To begin again costs nothing: only rows that wait are read.
         """
         rewound, self._rewound = self._rewound, False
-        return BEGINNING if rewound else cursor
+        return rewound
 
     async def close(self, deadline_s: float = 5.0) -> None:
         """Store what is queued, close the file and let another process have it.
