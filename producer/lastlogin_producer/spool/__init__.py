@@ -7,6 +7,7 @@ layout     the tables, and older ones                steps        what is done t
 delivered  what Kafka has                            kept         what of it has to go
 opening    a start                                   salvage      a new file out of a damaged one
 pages      rows out of a page's bytes                last_number  what was acknowledged, told beside the file
+resend     kept rows wait again                      room         what it takes of its disk
 faults     what can go wrong with the file
 """
 

@@ -42,7 +42,12 @@ def translated() -> Iterator[None]:
     """Turn SQLite's and the system's errors into ours, by what the caller does about them."""
     try:
         yield
+    except UnicodeError as error:
+        raise Damaged("a text in it is none") from error
     except sqlite3.Error as error:
+        if isinstance(error, sqlite3.OperationalError) and "Could not decode" in str(error):
+            # Python's own error for the same.
+            raise Damaged(str(error)) from error
         # The low byte is the primary code; ProgrammingError and its like have none.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
         fault = NotStored if code in _NOT_STORED else Damaged if code in _DAMAGED else Unsure

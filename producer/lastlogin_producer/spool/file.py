@@ -217,7 +217,7 @@ class SpoolFile:
             write_meta(connection, meta)
         self.meta = meta
         again = self._delivered.forget()
-        return again, rows + len(again), meta.watermark <= above
+        return again, rows + len(again), meta.watermark <= max(above, meta.evicted)
 
     def kept_since(self, at_us: int) -> tuple[int, int, int]:
         """Return the number above which all rows came since `at_us`; how many of them are kept, at most; their bytes.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool.directory import move_aside
 from lastlogin_producer.spool.faults import Damaged
 from lastlogin_producer.spool.file import SpoolFile
@@ -13,6 +14,13 @@ from lastlogin_producer.spool.salvage import finish_salvage, is_broken, salvage
 
 
 _log = structlog.get_logger(__name__)
+
+
+def keep_of(settings: SpoolSettings) -> Keep:
+    """How much is kept with these settings: a quarter of what may wait."""
+    if not settings.keep_hours:
+        return Keep(rows=0, bytes=0, age_us=0)
+    return Keep(settings.max_rows // 4, settings.max_bytes // 4, int(settings.keep_hours * 3_600_000_000))
 
 
 def open_file(path: Path, backend: str, now_us: Callable[[], int], keep: Keep) -> SpoolFile:

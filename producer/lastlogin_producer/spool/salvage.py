@@ -33,7 +33,7 @@ from lastlogin_producer.spool.pages import PAGE_BYTES, Found, rows_of
 from lastlogin_producer.spool.reader import is_sound
 
 
-# A start must end. So long takes about 10 million rows; what is left of a larger file stays in it.
+# A start must end. So long takes about 5 million rows; what is left of a larger file stays in it.
 DEADLINE_S = 60.0
 _BATCH_ROWS = 10_000
 # Numbers given out are below it, so that rows of several salvages keep their order and never meet.

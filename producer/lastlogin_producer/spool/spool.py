@@ -18,12 +18,12 @@ from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool.directory import SpoolLock, prepare_directory
 from lastlogin_producer.spool.faults import Damaged, SpoolFault, Unsure
-from lastlogin_producer.spool.kept import Keep
 from lastlogin_producer.spool.layout import AsideReason
-from lastlogin_producer.spool.opening import open_file
+from lastlogin_producer.spool.opening import keep_of, open_file
 from lastlogin_producer.spool.reader import SpoolReader
+from lastlogin_producer.spool.resend import Resend
 from lastlogin_producer.spool.row import Row
-from lastlogin_producer.spool.writer import Done, Gone, GroupWriter, Malformed, Report, Resend, Stop
+from lastlogin_producer.spool.writer import Done, Gone, GroupWriter, Malformed, Report, Stop
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
@@ -66,7 +66,7 @@ class Spool:
         prepare_directory(settings.directory)
         self._lock = SpoolLock(settings.directory / LOCK_NAME)
         try:
-            self._file = open_file(path, backend, now_us, _keep(settings))
+            self._file = open_file(path, backend, now_us, keep_of(settings))
             self._reader = SpoolReader(path)
         except BaseException as error:  # whatever it is, the lock must go
             self._lock.release()
@@ -318,9 +318,3 @@ def _text_bytes(message: LoginEvent | RawWrite) -> int:
     if isinstance(message, RawWrite):
         return len(message.user) + sum(len(key) + len(value) for key, value in message.entries)
     return len(message.user) + len(message.dict_key)
-
-
-def _keep(settings: SpoolSettings) -> Keep:
-    if not settings.keep_hours:
-        return Keep(rows=0, bytes=0, age_us=0)
-    return Keep(settings.max_rows // 4, settings.max_bytes // 4, int(settings.keep_hours * 3_600_000_000))

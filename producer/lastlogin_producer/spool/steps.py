@@ -177,6 +177,7 @@ def wait_again(connection: sqlite3.Connection, meta: Meta, above: int, most: int
 
     Returns how many of them wait again.
     """
+    above = max(above, meta.evicted)
     looked, first, rows, size = connection.execute(
         "SELECT COUNT(*), MIN(sequence), TOTAL(free), TOTAL(free * size) FROM ("
         " SELECT messages.sequence AS sequence, LENGTH(body) AS size, held.sequence IS NULL AS free"

@@ -17,9 +17,10 @@ import structlog
 
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import SpoolSettings
-from lastlogin_producer.spool.faults import Damaged, NoRoom, NotStored, SpoolFault, Unsure
+from lastlogin_producer.spool.faults import Damaged, NotStored, SpoolFault, Unsure
 from lastlogin_producer.spool.file import SpoolFile
 from lastlogin_producer.spool.layout import ROW_OVERHEAD_BYTES, Meta
+from lastlogin_producer.spool.resend import Resend, Resends
 from lastlogin_producer.spool.row import Kind, unnumbered_body
 from lastlogin_producer.spool.salvage import mark_broken
 from lastlogin_schemas.event import LoginEvent, RawWrite
@@ -49,13 +50,6 @@ class Gone:
 
     delivered: Collection[int] = ()
     aside: Mapping[int, str] = field(default_factory=dict)
-
-
-class Resend(NamedTuple):
-    """What was kept since this microsecond is to wait again; `done` is told how many rows that are, or why not."""
-
-    since_us: int
-    done: Future[int]
 
 
 class Stop:
@@ -105,11 +99,9 @@ class GroupWriter:
         self._now_us = now_us
         self._send_report = report
         self._fail = fail
-        self._tell_resent = resent
         self._delivered: deque[Collection[int]] = deque()
         self._aside: dict[int, str] = {}
-        self._resends: deque[Resend] = deque()
-        self._resending: tuple[int, int] | None = None
+        self._resends = Resends(file, settings, resent)
         self._settle_at: float | None = monotonic()
         self._broken = False
         self._refusing = False
@@ -122,12 +114,11 @@ class GroupWriter:
             entries, stopping = self._collect()
             outcomes, settled, room, fault = self._write(entries)
             if fault is None and self._resends:
-                fault = self._resend(settled)
+                fault = self._resends.go_on(settled)
             self._report(entries, outcomes, settled, room=room)
             if fault is not None:
                 self._recover(fault)
-        for resend in self._resends:
-            self._tell_resent(resend.done, Unsure("the spool is closed; a part of them may wait again"))
+        self._resends.give_up(Unsure("the spool is closed; a part of them may wait again"))
         if not self._broken:
             # What fails here is only sent again.
             with suppress(SpoolFault):
@@ -174,6 +165,7 @@ class GroupWriter:
     def _write(self, entries: list[Entry]) -> tuple[list[Outcome], set[int], bool, SpoolFault | None]:
         outcomes: list[Outcome] = [Outcome.FULL] * len(entries)
         if self._broken:
+            self._resends.give_up(Unsure("the spool cannot be used"))
             return outcomes, set(), False, None
         settled: set[int] = set()
         room = bool(self._delivered or self._aside)
@@ -207,40 +199,6 @@ class GroupWriter:
         while self._delivered and len(some) < _SETTLE_ROWS:
             some.update(self._delivered.popleft())
         return some
-
-    def _resend(self, settled: set[int]) -> SpoolFault | None:
-        """Do a part of the first resend that was asked for; add to `settled` what is not delivered any more."""
-        resend = self._resends[0]
-        try:
-            if self._resending is None:
-                self._resending = self._begin_resend(resend.since_us), 0
-            above, count = self._resending
-            again, rows, done = self._file.wait_again(above)
-        except (NoRoom, SpoolFault) as error:
-            self._resends.popleft()
-            self._resending = None
-            self._tell_resent(resend.done, error)
-            return error if isinstance(error, SpoolFault) and not self._broken else None
-        settled |= again
-        self._resending = above, count + rows
-        if done:
-            self._resends.popleft()
-            self._resending = None
-            self._tell_resent(resend.done, count + rows)
-        return None
-
-    def _begin_resend(self, since_us: int) -> int:
-        """Return the number above which rows shall wait again."""
-        if self._broken:
-            raise Unsure("the spool cannot be used")
-        file, limits = self._file, self._settings
-        above, rows, size = file.kept_since(since_us)
-        if file.rows_waiting + rows > limits.max_rows or file.bytes_waiting + size > limits.max_bytes:
-            raise NoRoom(
-                f"{rows} messages were kept since then, and {file.rows_waiting} wait: together more than "
-                f"spool.max_rows or spool.max_bytes. Let Kafka take those first, or send again from a later time"
-            )
-        return above
 
     def _admit(self, entries: list[Entry], outcomes: list[Outcome]) -> list[tuple[Kind, bytes]]:
         """Encode what the quota and the disk have room for, and mark it STORED."""
