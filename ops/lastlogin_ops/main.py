@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lastlogin_ops.program import Program
+from lastlogin_ops.quarantine_commands import quarantine_group
 from lastlogin_ops.show import show
 from lastlogin_ops.tail import tail
 from lastlogin_ops.topics_commands import topics_group
@@ -17,7 +18,8 @@ from lastlogin_service.settings import render
 
 _DEFAULT_FILE = Path("/etc/lastlogin/lastlogin.toml")
 
-_HELP = """Look up when a mailbox was last used, watch logins as they come, and look after the topics in Kafka."""
+_HELP = """Look up when a mailbox was last used, watch logins as they come, and look after the topics in Kafka and what
+was set aside there."""
 
 _EPILOG = """\b
 Configuration:
@@ -27,7 +29,8 @@ Configuration:
 
 \b
 Exit codes:
-  0 found, or nothing to do     1 no such user, or the topics need changes
+  0 found, or nothing to do     1 no such user or record, the topics need
+                                  changes, or some records still do not fit
   2 usage                       65 the row holds what is no time
   69 Kafka or Cassandra away    70 a defect of this program
   78 configuration, or missing rights
@@ -73,6 +76,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
 
 
 main.add_command(show)
+main.add_command(quarantine_group)
 main.add_command(tail)
 main.add_command(topics_group)
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from lastlogin_schemas.schema import Schema
+from lastlogin_schemas.schema import RAW_WRITE_SCHEMAS, Schema
 from lastlogin_schemas.topics import RETENTION_DAYS, SET_ASIDE_MAX_MESSAGE_BYTES, TopicSpec, topic_spec
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
@@ -66,6 +66,22 @@ class TailSettings(Section):
         return schemas_of(self.schema_ids)
 
 
+class QuarantineSettings(Section):
+    """`[quarantine]`: how the writes that were set aside are framed."""
+
+    # Registry id (Confluent framing) -> version of the RawWrite schema.
+    schema_ids: SchemaIds = Field(default_factory=dict)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Schema versions that this release does not know."""
+        yield from schema_id_problems(self.schema_ids, RAW_WRITE_SCHEMAS)
+
+    @property
+    def schemas(self) -> dict[int, Schema]:
+        """The schema of each registry id."""
+        return schemas_of(self.schema_ids, RAW_WRITE_SCHEMAS)
+
+
 class OpsSettings(Settings):
     """What the command `lastlogin` is told, by file or environment (`LASTLOGIN_`)."""
 
@@ -81,3 +97,4 @@ class OpsSettings(Settings):
     cassandra: CassandraSettings | None = None
     lag: LagSettings = LagSettings()
     tail: TailSettings = TailSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()

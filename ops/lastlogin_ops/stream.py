@@ -41,7 +41,7 @@ async def follow(
     With `user`, only of that user's partition. `complain` is told when Kafka goes away and when it is back.
     Raises `Exit` when Kafka is away at the start (69), or the topic is missing or may not be read (78).
     """
-    partitions = await _partitions(settings, topic)
+    partitions = await partitions_of(settings, topic, "topics.events")
     if user is not None:
         partitions = [TopicPartition(topic, partition_of(user.encode(), len(partitions)))]
     share = _FETCHED_BYTES // len(partitions)
@@ -72,12 +72,13 @@ async def follow(
         await consumer.stop()
 
 
-async def _partitions(settings: KafkaSettings, topic: str) -> list[TopicPartition]:
+async def partitions_of(settings: KafkaSettings, topic: str, key: str) -> list[TopicPartition]:
+    """The partitions of a topic that the setting `key` names. Raises `Exit`: it is missing (78), Kafka is away (69)."""
     async with admin_client(settings) as admin:
         # All topics: asking for one by name may create it, where the brokers are set so.
         topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
     if not topics.get(topic):
-        raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it; see topics.events")
+        raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it; see {key}")
     return sorted(TopicPartition(topic, found["partition"]) for found in topics[topic])
 
 

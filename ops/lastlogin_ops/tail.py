@@ -30,7 +30,9 @@ ends when nobody reads its output any more.
 """
 
 
-class _Since(click.ParamType[int]):
+class Since(click.ParamType[int]):
+    """An option that takes an age or a time."""
+
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -45,7 +47,7 @@ class _Since(click.ParamType[int]):
 @click.option("--user", help="Only this mailbox; reads only its partition.")
 @click.option("--service", "services", multiple=True, help="Only this service, such as imap; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one object a line, every field.")
-@click.option("--since", type=_Since(), help="From this append time on: 90s, 30m, 2h, 7d ago, or an ISO time.")
+@click.option("--since", type=Since(), help="From this append time on: 90s, 30m, 2h, 7d ago, or an ISO time.")
 @click.pass_obj
 def tail(program: Program, user: str | None, services: tuple[str, ...], *, as_json: bool, since: int | None) -> None:
     """Follow the topic of events."""

@@ -66,11 +66,11 @@ def decoded(record: Record, schema_ids: Mapping[int, Schema]) -> LoginEvent | Un
 def text(record: Record, event: LoginEvent | Undecodable, zone: tzinfo | None = None) -> str:
     """One line for people; times in `zone`, None is the local one."""
     if isinstance(event, Undecodable):
-        time = _time(_EPOCH + record.timestamp * _MILLISECOND, zone)
+        time = at_ms(record.timestamp, zone)
         return f"{time}  undecodable: {event}; partition {record.partition}, offset {record.offset}"
     time = _time(_EPOCH + timedelta(microseconds=event.login_at_us), zone)
-    user, service, backend = (_visible(each) for each in (event.user, event.service, event.backend))
-    address = _visible(event.remote_ip or "-")
+    user, service, backend = (visible(each) for each in (event.user, event.service, event.backend))
+    address = visible(event.remote_ip or "-")
     return (
         f"{time}  {service:<{_SERVICE_WIDTH}}  {user:<{_USER_WIDTH}}  {address:<{_ADDRESS_WIDTH}}  {backend}".rstrip()
     )
@@ -82,7 +82,7 @@ def document(record: Record, event: LoginEvent | Undecodable) -> str:
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "appended_at": _time(_EPOCH + record.timestamp * _MILLISECOND, UTC).replace("+00:00", "Z").replace(" ", "T"),
+        "appended_at": iso_ms(record.timestamp),
         "appended_at_ms": record.timestamp,
     }
     if isinstance(event, Undecodable):
@@ -105,10 +105,20 @@ def start_of(since: str, now: datetime) -> int:
         raise ValueError("must be like 90s, 30m, 2h or 7d, or a time such as 2026-01-31T08:00") from None
 
 
+def at_ms(milliseconds: int, zone: tzinfo | None) -> str:
+    """A time for people, from milliseconds since 1970; None is the local zone."""
+    return _time(_EPOCH + milliseconds * _MILLISECOND, zone)
+
+
+def iso_ms(milliseconds: int) -> str:
+    """The same for programs, in UTC."""
+    return at_ms(milliseconds, UTC).replace("+00:00", "Z").replace(" ", "T")
+
+
 def _time(moment: datetime, zone: tzinfo | None) -> str:
     return moment.astimezone(zone).isoformat(" ", "milliseconds")
 
 
-def _visible(value: str) -> str:
+def visible(value: str) -> str:
     """Escape what would move the cursor or recolour the terminal: names come from outside."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in value)

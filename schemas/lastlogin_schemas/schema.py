@@ -58,3 +58,4 @@ SCHEMAS: tuple[Schema, ...] = (LOGIN_EVENT_V1, RAW_WRITE_V1)
 
 # Registry ids (Confluent framing) are configured as standing for one of these versions.
 LOGIN_EVENT_SCHEMAS = {schema.version: schema for schema in SCHEMAS if schema.name == LOGIN_EVENT.name}
+RAW_WRITE_SCHEMAS = {schema.version: schema for schema in SCHEMAS if schema.name == RAW_WRITE.name}

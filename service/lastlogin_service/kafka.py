@@ -35,7 +35,7 @@ TopicName = Annotated[
 ]
 
 
-# Registry id (Confluent framing) -> version of the LoginEvent schema.
+# Registry id (Confluent framing) -> version of a message's schema.
 SchemaIds = Annotated[dict[Annotated[int, Field(ge=0, lt=2**32)], int], Field(max_length=1000)]
 
 
@@ -96,17 +96,22 @@ class TopicSettings(Section):
             yield "dead_letters", "must be another topic than events and quarantine"
 
 
-def schema_id_problems(schema_ids: Mapping[int, int]) -> Iterator[tuple[str, str]]:
-    """Schema versions that this release does not know, as problems of the key `schema_ids`."""
+def schema_id_problems(
+    schema_ids: Mapping[int, int], schemas: Mapping[int, Schema] = LOGIN_EVENT_SCHEMAS
+) -> Iterator[tuple[str, str]]:
+    """Schema versions that this release does not know, as problems of the key `schema_ids`.
+
+    `schemas` are the versions of the message that the ids are for.
+    """
     for schema_id, version in schema_ids.items():
-        if version not in LOGIN_EVENT_SCHEMAS:
-            known = ", ".join(map(str, LOGIN_EVENT_SCHEMAS))
-            yield "schema_ids", f"id {schema_id} must name a version of LoginEvent that we know: {known}"
+        if version not in schemas:
+            name, known = next(iter(schemas.values())).name, ", ".join(map(str, schemas))
+            yield "schema_ids", f"id {schema_id} must name a version of {name} that we know: {known}"
 
 
-def schemas_of(schema_ids: Mapping[int, int]) -> dict[int, Schema]:
+def schemas_of(schema_ids: Mapping[int, int], schemas: Mapping[int, Schema] = LOGIN_EVENT_SCHEMAS) -> dict[int, Schema]:
     """The schema of each registry id, of which `schema_id_problems` found none wrong."""
-    return {schema_id: LOGIN_EVENT_SCHEMAS[version] for schema_id, version in schema_ids.items()}
+    return {schema_id: schemas[version] for schema_id, version in schema_ids.items()}
 
 
 def client_options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:

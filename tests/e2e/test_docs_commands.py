@@ -36,7 +36,12 @@ def environ(pipeline: Layout) -> dict[str, str]:
     ):
         kept |= variables(prefix, pipeline.services_directory / f"{name}.toml")
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"PATH": path, "SOCKET": str(pipeline.dict_socket), "USER_NAME": "docs@example.org"}
+    return kept | {
+        "PATH": path,
+        "SOCKET": str(pipeline.dict_socket),
+        "USER_NAME": "docs@example.org",
+        "PRODUCER_CONFIG": str(pipeline.services_directory / "producer.toml"),
+    }
 
 
 @pytest.mark.parametrize("page", ON_THE_PIPELINE)

@@ -209,7 +209,7 @@ async def test_rows_that_are_refused_for_good_are_set_aside(tmp_path: Path) -> N
         assert (1, 1) == (spool.rows_waiting, spool.rows_kept)
     async with open_spool(tmp_path) as spool:
         assert [(4, "d")] == await users(spool)
-        assert ({"refused": 1, "too_large": 1}, 1) == (spool.rows_set_aside, spool.rows_waiting)
+        assert ({"policy_violation": 1, "too_large": 1}, 1) == (spool.rows_set_aside, spool.rows_waiting)
         await deliver(spool, [4])
         assert (0, 2) == (spool.rows_waiting, spool.rows_kept)
 

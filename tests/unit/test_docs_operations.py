@@ -55,6 +55,6 @@ def test_actions() -> None:
 
 def test_reasons_of_dead_letters() -> None:
     """Every reason of a dead letter is explained, and no other."""
-    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section("Quarantine and dead letters"), re.MULTILINE)
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section("Dead letters"), re.MULTILINE)
 
     assert sorted(POISON_REASONS) == sorted(re.findall(r"`(\w+)`", " ".join(rows)))

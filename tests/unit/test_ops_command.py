@@ -30,7 +30,7 @@ KAFKA = "LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"
 def test_help() -> None:
     """Without arguments, and on request, it explains itself."""
     assert lastlogin().output == lastlogin("--help").output
-    for fact in ("show", "topics", "deploy/lastlogin.toml", "/etc/lastlogin/lastlogin.toml", "69", "78"):
+    for fact in ("show", "topics", "quarantine", "deploy/lastlogin.toml", "/etc/lastlogin/lastlogin.toml", "69", "78"):
         assert fact in lastlogin("--help").output
     assert lastlogin("--version").output.startswith("lastlogin 0.")
 
@@ -47,6 +47,8 @@ def test_usage_errors() -> None:
     ("arguments", "key"),
     [
         (("show", "u"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
+        (("quarantine", "list"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+        (("quarantine", "show", "0:1"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("tail",), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("topics", "plan"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("topics", "apply"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
@@ -138,3 +140,22 @@ def test_tail_without_kafka(unused_tcp_port: int) -> None:
     for arguments in (("--since", "yesterday"), ("--user", "\udcff")):
         assert lastlogin("tail", *arguments, **{KAFKA: server}).exit_code == 2
     assert "personal data" in lastlogin("tail", "--help").stdout
+
+
+def test_quarantine_without_kafka(unused_tcp_port: int) -> None:
+    """A Kafka that is away is one sentence and 69; bad arguments are usage errors before that."""
+    server = f"127.0.0.1:{unused_tcp_port}"
+
+    for arguments in (("list",), ("show", "0:1")):
+        away = lastlogin("quarantine", *arguments, **{KAFKA: server})
+        assert (away.exit_code, away.stdout) == (69, "")
+        assert away.stderr.startswith(f"lastlogin: Kafka does not answer at {server}: ")
+        assert away.stderr.count("\n") == 1
+    for arguments in (
+        ("list", "--since", "x"),
+        ("list", "--limit", "-1"),
+        ("show", "17"),
+        ("show",),
+        ("replay", "0:1"),
+    ):
+        assert lastlogin("quarantine", *arguments, **{KAFKA: server}).exit_code == 2

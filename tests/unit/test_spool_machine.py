@@ -135,7 +135,7 @@ class SpoolMachine(RuleBasedStateMachine):
         """Some rows cannot be published."""
         rows = self.waiting()[portion - 1 : 20 : portion]
         users = {str(decoded(row).user) for row in rows}
-        self.write(1, {row.sequence: "refused" for row in rows})
+        self.write(1, {row.sequence: "policy_violation" for row in rows})
         self.wait -= users
         self.aside |= users
 

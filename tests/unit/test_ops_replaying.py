@@ -1,0 +1,178 @@
+"""What becomes of writes that were set aside when they are read by other rules."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from lastlogin_ops.producer_rules import interpreter, load_producer_file
+from lastlogin_ops.quarantined import MAX_REASONS, Found, found_in
+from lastlogin_ops.replaying import Interpret, Outcome, message_of
+from lastlogin_schemas.codec import decode_login_event
+from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_schemas.schema import LOGIN_EVENT
+from lastlogin_service.exits import Exit
+from lastlogin_stack.layout import PROJECT_ROOT
+from tests.support.aside import DICT, MENDED, WRITE, aside_record, write
+from tests.support.logins import AT_US, record
+
+
+def rules(directory: Path, text: str = MENDED) -> Interpret:
+    """The rules of a file."""
+    file = directory / "producer.toml"
+    file.write_text(text, encoding="utf-8")
+    return interpreter(load_producer_file(file))
+
+
+def found(raw: RawWrite) -> Found:
+    """A write as it is read from the topic."""
+    return found_in(aside_record(raw), {})
+
+
+def test_login_of_mended_rules(tmp_path: Path) -> None:
+    """A write that fits by now is the login that its own producer would have made, in its place of the sequence."""
+    event = Outcome().judge(found(WRITE), rules(tmp_path))
+
+    assert event is not None
+    expected = LoginEvent(
+        user="test1",
+        service="imap",
+        login_at_us=AT_US,
+        remote_ip="192.0.2.1",
+        backend="mail1",
+        dict_name="statsdb",
+        dict_key="shared/seen/imap/test1/192.0.2.1",
+        event_id=event.event_id,
+        received_at_us=WRITE.received_at_us,
+        epoch=17,
+        sequence=4,
+    )
+    assert event == expected
+    body, headers = message_of(event)
+    assert dict(headers)["origin"] == b"mail1/17/4"
+    assert decode_login_event(body, LOGIN_EVENT) == event
+
+
+def test_every_replay_is_the_same(tmp_path: Path) -> None:
+    """A second replay makes the same message, byte for byte; another backend's write is another event."""
+    interpret = rules(tmp_path)
+    first, second, other = (
+        Outcome().judge(found(raw), interpret) for raw in (WRITE, WRITE, WRITE._replace(backend="mail2"))
+    )
+
+    assert first is not None
+    assert second is not None
+    assert other is not None
+    assert message_of(first) == message_of(second)
+    assert other.event_id != first.event_id
+    assert other.backend == "mail2"
+
+
+def test_counts_and_why(tmp_path: Path) -> None:
+    """For each reason it is told how many are logins by now, and how many still do not fit and why."""
+    interpret, outcome = rules(tmp_path), Outcome()
+    for raw in (WRITE, WRITE, write(value=b"abc"), write(reason="bad_value", value=b"0")):
+        if outcome.judge(found(raw), interpret) is not None:
+            outcome.share_of(found(raw)).logins += 1
+    outcome.judge(found_in(record(b"what"), {}), interpret)
+
+    assert (outcome.records, outcome.logins, outcome.unfit) == (5, 2, 3)
+    no_time = "1 still does not fit, bad_value: the value is not 10, 13, 16 or 19 digits"
+    no_message = "1 still does not fit, unknown_framing: the value starts with 7768"
+    assert outcome.text(published=False).splitlines() == [
+        f"bad_key: 3 records; 2 would become logins; {no_time}",
+        f"bad_value: 1 record; 0 would become logins; {no_time}",
+        f"undecodable: 1 record; 0 would become logins; {no_message}",
+    ]
+    assert "2 became logins" in outcome.text(published=True)
+    assert Outcome().text(published=True) == "No such record."
+
+
+def test_dropped_by_a_rule() -> None:
+    """What a rule drops today is neither a login nor left over."""
+    outcome = Outcome()
+    for _ in range(2):
+        assert outcome.judge(found(WRITE), lambda _: None) is None
+
+    assert outcome.unfit == 0
+    assert outcome.text(published=True) == "bad_key: 2 records; 0 became logins; 2 are dropped by a rule"
+
+
+def test_bounded_memory() -> None:
+    """Reasons that somebody invents are counted together from the hundredth on, old ones and new ones."""
+    outcome = Outcome()
+    for number in range(MAX_REASONS + 50):
+        outcome.judge(found(write(reason=f"old{number}")), lambda raw: raw)
+        outcome.judge(found(WRITE), lambda raw, n=number: raw._replace(reason=f"new{n}"))  # type: ignore[misc]
+
+    assert len(outcome.shares) <= MAX_REASONS + 1
+    assert all(len(share.unfit) <= MAX_REASONS + 1 for share in outcome.shares.values())
+    assert outcome.unfit == 2 * (MAX_REASONS + 50)
+
+
+def test_only_the_rules_of_the_file_count(tmp_path: Path) -> None:
+    """The host's own of the producer (group, certificates, password) need not be here; the environment is not read."""
+    text = '[socket]\ngroup = "no-such-group"\n[kafka]\nsasl_password_file = "/no/such/file"\n[spool]\n' + MENDED
+
+    assert isinstance(rules(tmp_path, text)(WRITE), LoginEvent)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"{DICT}\nkey_patterns = [", "not valid TOML"),
+        (f'{DICT}\nkey_patterns = ["seen/$service"]\n', "key_patterns: "),
+        (f'{DICT}\nkey_patern = ["x"]\n', "key_patern: unknown key - did you mean key_patterns?"),
+        ('[dict]\nkey_patterns = ["x"]\n', "dict: unknown key"),
+    ],
+)
+def test_bad_file(text: str, problem: str, tmp_path: Path) -> None:
+    """A file with a mistake in what counts is refused with 78, in the words of the producer's own check."""
+    with pytest.raises(Exit) as end:
+        rules(tmp_path, text)
+
+    assert end.value.code == 78
+    assert problem in end.value.message
+
+
+def lacking() -> set[str]:
+    """Modules of the packages that the producer's extra has and that of ops has not."""
+    extras = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    names = {role: {re.split(r"[\[<>=!~; ]", each)[0] for each in extras[role]} for role in ("producer", "ops")}
+    missing = names["producer"] - names["ops"]
+    return {module for module, packages in packages_distributions().items() if missing & set(packages)}
+
+
+def test_needs_nothing_that_ops_lacks(tmp_path: Path) -> None:
+    """The command and the producer's rules load and read the file where no package of the producer's extra is."""
+    (tmp_path / "producer.toml").write_text(MENDED)
+    assert "murmurhash2" in lacking()
+    script = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {lacking()!r}:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing())
+sys.argv = ["lastlogin", "quarantine", "replay", "--producer-config", {str(tmp_path / "producer.toml")!r}]
+try:
+    from lastlogin_ops.__main__ import main
+    main()
+finally:
+    print(sorted(name for name in sys.modules if name.startswith("lastlogin_producer.")))
+"""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LASTLOGIN_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    # The file was read; what is asked for next is where Kafka is.
+    assert (done.returncode, done.stderr[:37]) == (78, "lastlogin: [kafka] is not configured:")
+    assert "lastlogin_producer.events" in done.stdout
+    for adapter in ("spool", "server", "publisher", "listener", "service"):
+        assert f"lastlogin_producer.{adapter}'" not in done.stdout
