@@ -134,10 +134,10 @@ async def test_resend(tmp_path: Path) -> None:
         spool.delivered(range(37, 40))
         spool.arrived.clear()
 
-        assert 40 == spool.go_back(40)
+        assert not spool.rewound()
         assert 18 == await spool.resend(START_US + 20 * MINUTE_US)
         assert spool.arrived.is_set()
-        assert [BEGINNING, 7] == [spool.go_back(40), spool.go_back(7)]
+        assert [True, False] == [spool.rewound(), spool.rewound()]
         assert list(range(21, 41)) == await numbers(spool)
         assert (20, 20, 18) == (spool.rows_waiting, spool.rows_kept, spool.rows_resent)
     async with open_spool(tmp_path, now_us=clock) as spool:

@@ -98,7 +98,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def set_aside_users(self) -> set[str]:
         """Whose messages are aside, and as they were."""
-        found = self.file._connection.execute("SELECT sequence, kind, crc, body FROM aside WHERE reason = 'refused'")
+        found = self.file._connection.execute("SELECT sequence, kind, crc, body FROM aside WHERE reason = 'too_large'")
         return {
             str(decoded(Row(sequence, kind, body)).user)
             for sequence, kind, crc, body in found
@@ -135,7 +135,7 @@ class SpoolMachine(RuleBasedStateMachine):
         """Some rows cannot be published."""
         rows = self.waiting()[portion - 1 : 20 : portion]
         users = {str(decoded(row).user) for row in rows}
-        self.write(1, {row.sequence: "policy_violation" for row in rows})
+        self.write(1, {row.sequence: "too_large" for row in rows})
         self.wait -= users
         self.aside |= users
 
