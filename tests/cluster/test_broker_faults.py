@@ -11,7 +11,6 @@ import pytest
 from tests.support.audit import Findings, audit, read_topics
 from tests.support.cluster import Cluster, ClusterProducer
 from tests.support.dict_client import Load
-from tests.support.ledger import Account
 from tests.support.publisher import OutTopics
 
 
@@ -36,8 +35,7 @@ def checked(cluster: Cluster, topics: OutTopics, load: Load) -> Findings:
     """What is wrong with the run."""
     assert [] == load.other_replies
     assert 0 == load.connect_failures
-    account = Account(acked=frozenset(user for user, _ in load.acknowledged), unconfirmed=frozenset())
-    return audit(account, read_topics(",".join(cluster.servers), topics.events, topics.quarantine))
+    return audit(load.account, read_topics(",".join(cluster.servers), topics.events, topics.quarantine))
 
 
 def test_a_leader_is_killed(cluster: Cluster, directory: Path) -> None:

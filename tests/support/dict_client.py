@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from tests.support.crowd import Crowd
-from tests.support.ledger import Ledger
+from tests.support.ledger import Account, Ledger
 
 
 # As Dovecot: it gives up after 30 s; a test has better things to do.
@@ -50,6 +50,11 @@ class Load(Crowd):
     def __str__(self) -> str:
         """Say how far it has come."""
         return f"{len(self.acknowledged)} logins acknowledged"
+
+    @property
+    def account(self) -> Account:
+        """What was promised, without a ledger: where every login was answered."""
+        return Account(acked=frozenset(user for user, _ in self.acknowledged), unconfirmed=frozenset())
 
     def once(self, thread: int, number: int) -> None:
         """Log in."""

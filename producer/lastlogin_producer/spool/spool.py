@@ -22,8 +22,8 @@ from lastlogin_producer.spool.layout import AsideReason
 from lastlogin_producer.spool.opening import keep_of, open_file
 from lastlogin_producer.spool.reader import SpoolReader
 from lastlogin_producer.spool.resend import Resend
-from lastlogin_producer.spool.row import Row
-from lastlogin_producer.spool.writer import Done, Gone, GroupWriter, Malformed, Report, Stop
+from lastlogin_producer.spool.row import Row, unnumbered_body
+from lastlogin_producer.spool.writer import Done, Entry, Gone, GroupWriter, Malformed, Report, Stop
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
@@ -38,7 +38,7 @@ BEGINNING = -(2**62)
 # Messages between loop and disk: 2 s (the longest that a login may wait) of 25,000 logins a second, about 40 MB.
 # With more the disk stands still, and waiting only costs memory.
 MAX_QUEUED = 50_000
-# The same in their text, for clients that send more than a login.
+# The same in their bytes, for clients that send more than a login.
 MAX_QUEUED_BYTES = 67_108_864
 # A read's memory above that of its first row, and a few milliseconds of the reading thread.
 _READ_BYTES = 1_048_576
@@ -82,6 +82,8 @@ class Spool:
         self._rewound = False
         # Rows that Kafka took, and that are above the watermark or still held, so that the reader sees them.
         self._leaving: set[int] = set()
+        # Appended in this round of the loop.
+        self._batch: list[Entry] = []
         self._queued = self._queued_bytes = 0
         self._refused = False
         # When the disk was last known to work: at its last answer, or when it began to be asked.
@@ -168,10 +170,18 @@ class Spool:
         """Store `message`, then call `done(outcome)` in the event loop: once, in order of append. Never blocks.
 
         `STORED`: on disk, it will reach Kafka. `FULL`: not stored and never will be. `UNCONFIRMED`: maybe stored.
-        Only a message that meets a full queue or a closed spool is refused out of turn, at the loop's next round.
+        Only a message that meets a full queue or a closed spool, or that does not fit its schema, is refused out of
+        turn, at the loop's next round.
         """
-        size = _text_bytes(message)
-        if self._queued >= MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES or self._closed:
+        try:
+            kind, body = unnumbered_body(message)
+        except Exception as error:  # noqa: BLE001 - whatever the encoder meets; the others must not suffer
+            self._loop.call_soon(done, Outcome.FULL)
+            _log.error(
+                f"A message does not fit its schema and is refused: {type(error).__name__}", action="message_refused"
+            )
+            return
+        if self._queued >= MAX_QUEUED or self._queued_bytes + len(body) > MAX_QUEUED_BYTES or self._closed:
             self._loop.call_soon(done, Outcome.FULL)
             if not self._closed and self._occasionally.suppressed("queue") is not None:
                 _log.error(
@@ -181,8 +191,16 @@ class Spool:
         if not self._queued:
             self._answered_at = self._loop.time()
         self._queued += 1
-        self._queued_bytes += size
-        self._queue.put((message, done))
+        self._queued_bytes += len(body)
+        if not self._batch:
+            self._loop.call_soon(self._submit)
+        self._batch.append((kind, body, done))
+
+    def _submit(self) -> None:
+        """Hand over all that was appended in a round of the loop at once: handing over costs more than appending."""
+        if self._batch:
+            self._queue.put(self._batch)
+            self._batch = []
 
     async def read(self, after: int, limit: int = 1_000) -> list[Row]:
         """Rows above number `after` that wait, in order: at most `limit`, and about 1 MiB; none at the end.
@@ -261,6 +279,7 @@ class Spool:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._loop.run_in_executor(self._reading, self._reader.close), deadline_s)
         self._reading.shutdown(wait=False)
+        self._submit()
         self._queue.put(Stop())
         await asyncio.to_thread(self._thread.join, deadline_s)
         # The writer's last report is already among the loop's callbacks.
@@ -272,7 +291,7 @@ class Spool:
 
     def _settle(self, report: Report) -> None:
         self._queued -= len(report.entries)
-        self._queued_bytes -= sum(_text_bytes(message) for message, _ in report.entries)
+        self._queued_bytes -= sum([len(body) for _, body, _ in report.entries])
         self._meta, self._bytes = report.meta, report.bytes
         self._leaving -= report.settled
         self._answered_at = self._loop.time()
@@ -282,7 +301,7 @@ class Spool:
             # There is room again; whoever routes by readiness would else never send the login that shows it.
             self._refused = False
         self.arrived.set()
-        for (_, done), outcome in zip(report.entries, report.outcomes, strict=True):
+        for (_, _, done), outcome in zip(report.entries, report.outcomes, strict=True):
             try:
                 done(outcome)
             except Exception as error:  # noqa: BLE001 - the others must hear of theirs
@@ -311,10 +330,3 @@ class Spool:
         except RuntimeError:
             # The loop ended without waiting for the writer; nobody is left to be told.
             return
-
-
-def _text_bytes(message: LoginEvent | RawWrite) -> int:
-    """What a client has sent of a message, roughly: the rest of it is small and of our own making."""
-    if isinstance(message, RawWrite):
-        return len(message.user) + sum(len(key) + len(value) for key, value in message.entries)
-    return len(message.user) + len(message.dict_key)

@@ -21,9 +21,8 @@ from lastlogin_producer.spool.faults import Damaged, NotStored, SpoolFault, Unsu
 from lastlogin_producer.spool.file import SpoolFile
 from lastlogin_producer.spool.layout import ROW_OVERHEAD_BYTES, Meta
 from lastlogin_producer.spool.resend import Resend, Resends
-from lastlogin_producer.spool.row import Kind, unnumbered_body
+from lastlogin_producer.spool.row import Kind
 from lastlogin_producer.spool.salvage import mark_broken
-from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 
 
@@ -41,7 +40,8 @@ _REFUSING_S = 10.0
 _log = structlog.get_logger(__name__)
 
 Done: TypeAlias = Callable[[Outcome], None]
-Entry: TypeAlias = tuple[LoginEvent | RawWrite, Done]
+# A message as `unnumbered_body` gives it, and whom to tell.
+Entry: TypeAlias = tuple[Kind, bytes, Done]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class GroupWriter:
         resent: Callable[[Future[int], int | Exception], None],
     ) -> None:
         # Without a bound of its own: `Spool` counts what is in it.
-        self.queue: SimpleQueue[Entry | Gone | Resend | Malformed | Stop] = SimpleQueue()
+        self.queue: SimpleQueue[list[Entry] | Gone | Resend | Malformed | Stop] = SimpleQueue()
         self._file = file
         self._settings = settings
         self._now_us = now_us
@@ -149,7 +149,7 @@ class GroupWriter:
             elif isinstance(item, Stop):
                 return entries, True
             else:
-                entries.append(item)
+                entries += item
         return entries, False
 
     def _patience(self) -> float | None:
@@ -201,32 +201,23 @@ class GroupWriter:
         return some
 
     def _admit(self, entries: list[Entry], outcomes: list[Outcome]) -> list[tuple[Kind, bytes]]:
-        """Encode what the quota and the disk have room for, and mark it STORED."""
-        bodies: list[tuple[Kind, bytes]] = []
+        """Return what the quota and the disk have room for, and mark it STORED."""
         if not entries:
-            return bodies
+            return []
         rows = self._settings.max_rows - self._file.rows_waiting
         size = self._settings.max_bytes - self._file.bytes_waiting
-        reason = None if self._file.make_room() else "the disk is full"
-        for index, (message, _) in enumerate(entries):
-            if size <= 0 or len(bodies) >= rows:
-                reason = "spool.max_rows or spool.max_bytes is reached; Kafka must take some first"
-            if reason is not None:
+        if not self._file.make_room():
+            self._tell_refusing("the disk is full")
+            return []
+        count = 0
+        for _, body, _ in entries:
+            if size <= 0 or count >= rows:
+                self._tell_refusing("spool.max_rows or spool.max_bytes is reached; Kafka must take some first")
                 break
-            try:
-                encoded = unnumbered_body(message)
-            except Exception as error:  # noqa: BLE001 - whatever the encoder meets; the others must not suffer
-                _log.error(
-                    f"A message does not fit its schema and is refused: {type(error).__name__}",
-                    action="message_refused",
-                )
-                continue
-            bodies.append(encoded)
-            outcomes[index] = Outcome.STORED
-            size -= len(encoded[1]) + ROW_OVERHEAD_BYTES
-        if reason is not None:
-            self._tell_refusing(reason)
-        return bodies
+            count += 1
+            size -= len(body) + ROW_OVERHEAD_BYTES
+        outcomes[:count] = [Outcome.STORED] * count
+        return [(kind, body) for kind, body, _ in entries[:count]]
 
     def _recover(self, fault: SpoolFault) -> None:
         if isinstance(fault, NotStored):
