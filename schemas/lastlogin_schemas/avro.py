@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 
-_BIT_63 = 1 << 63
 _ONE_BYTE = [bytes([value]) for value in range(128)]
 # Lengths below 64, zigzag.
 _SHORT = [bytes([length << 1]) for length in range(64)]
@@ -19,16 +18,23 @@ _PAIR_MASK = (1 << 14) - 1
 
 def long(value: int) -> bytes:
     """Encode a long: zigzag, then seven bits a byte, lowest first. Raises OverflowError beyond 64 bits."""
-    if not -_BIT_63 <= value < _BIT_63:
+    zigzag = value << 1 if value >= 0 else ~(value << 1)
+    if zigzag > _PAIR_MASK:
+        return _PAIRS[zigzag & _PAIR_MASK] + _rest(zigzag >> 14)
+    return _ONE_BYTE[zigzag] if zigzag < len(_ONE_BYTE) else bytes((zigzag & 0x7F | 0x80, zigzag >> 7))
+
+
+# Times, and numbers in a row, are the same but for their lowest bits: within 8 ms all times are.
+@lru_cache(maxsize=256)
+def _rest(value: int) -> bytes:
+    if value >> 50:
         raise OverflowError("an Avro long has 64 bits")
-    rest = value << 1 if value >= 0 else ~(value << 1)
-    out = b""
-    while rest >= 1 << 14:
-        out += _PAIRS[rest & _PAIR_MASK]
-        rest >>= 14
-    if rest >= 1 << 7:
-        return out + bytes((rest & 0x7F | 0x80, rest >> 7))
-    return out + _ONE_BYTE[rest]
+    out = bytearray()
+    while value >= 1 << 7:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def text(value: str) -> bytes:
