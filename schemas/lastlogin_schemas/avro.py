@@ -40,8 +40,10 @@ def _rest(value: int) -> bytes:
 def text(value: str) -> bytes:
     """Encode a string: its length in bytes, then UTF-8. Raises UnicodeEncodeError for half a surrogate pair."""
     data = value.encode()
-    length = len(data)
-    return (_SHORT[length] if length < len(_SHORT) else long(length)) + data
+    try:
+        return _SHORT[len(data)] + data
+    except IndexError:
+        return long(len(data)) + data
 
 
 # For what comes again and again: names of services, of this host; addresses of webmail hosts. 1 MiB when full.

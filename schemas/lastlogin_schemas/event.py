@@ -85,18 +85,18 @@ def event_id(
 
     The recipe is part of the contract; the schema's `event_id` field spells it out.
     """
-    parts = [
-        _frequent(backend),
-        _frequent(dict_name),
-        _framed(user),
-        _frequent(service),
-        _framed(str(login_at_us)),
-        _frequent(remote_ip or ""),
-        _framed(dict_key),
-    ]
+    data = (
+        _frequent(backend)
+        + _frequent(dict_name)
+        + _framed(user)
+        + _frequent(service)
+        + _framed(str(login_at_us))
+        + _frequent(remote_ip or "")
+        + _framed(dict_key)
+    )
     for name in sorted(attributes):
-        parts += _framed(name), _framed(attributes[name])
-    return blake2b(b"".join(parts), digest_size=16).hexdigest()
+        data += _framed(name) + _framed(attributes[name])
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 _LENGTHS = [length.to_bytes(4, "big") for length in range(256)]
@@ -104,8 +104,10 @@ _LENGTHS = [length.to_bytes(4, "big") for length in range(256)]
 
 def _framed(text: str) -> bytes:
     data = text.encode()
-    length = len(data)
-    return (_LENGTHS[length] if length < len(_LENGTHS) else length.to_bytes(4, "big")) + data
+    try:
+        return _LENGTHS[len(data)] + data
+    except IndexError:
+        return len(data).to_bytes(4, "big") + data
 
 
 # Names and addresses that come again and again; 1 MiB when full.

@@ -5,6 +5,7 @@ the reply to the next command, and `N` for success.
 """
 
 import re
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from lastlogin_producer.outcome import Outcome
@@ -40,6 +41,8 @@ def reply_line(verdict: Verdict, command: Command, transaction_id: bytes = b"", 
 _VERDICTS: dict[Outcome, Verdict] = {Outcome.STORED: b"O", Outcome.FULL: b"F", Outcome.UNCONFIRMED: b"W"}
 
 
+# Nearly every login has the id 1, and is stored.
+@lru_cache(maxsize=64)
 def outcome_line(outcome: Outcome, command: Command, transaction_id: bytes) -> bytes:
     """Line that tells a commit what became of its write."""
     return reply_line(_VERDICTS[outcome], command, transaction_id, outcome.value)

@@ -22,22 +22,18 @@ class WholeLogins:
     def __init__(self, dict_names: Mapping[bytes, str], sets: int) -> None:
         self._dict_names = dict_names
         self._most_parts = _FEWEST_PARTS + sets - 1
+        # Dicts by the whole line that asked for them: all clients of a version say the same.
+        self._hellos: dict[bytes, str] = {}
 
     def read(self, data: bytes) -> CommittedWrite | None:
         """Return the write if `data` is a conversation of one committed transaction that needs no second look."""
-        if b"\x01" in data:
-            return None
         parts = data.split(b"\n")
-        if not _FEWEST_PARTS <= len(parts) <= self._most_parts or parts.pop():
+        if not _FEWEST_PARTS <= len(parts) <= self._most_parts or parts.pop() or b"\x01" in data:
             return None
-        # H<major> <minor> <value type> <user> <dict>; major 2 has the user of all transactions in it
-        hello = parts[0].split(b"\t")
-        if len(hello) < _HELLO_FIELDS or hello[0] not in _MAJORS:
-            return None
-        name = self._dict_names.get(hello[4])
-        begin = parts[1].split(b"\t")
+        name = self._hellos.get(parts[0]) or self._greet(parts[0])
         commit = parts.pop()
         transaction_id = commit[1:]
+        begin = parts[1].split(b"\t")
         if (
             name is None
             or len(begin) < _BEGIN_FIELDS
@@ -56,7 +52,19 @@ class WholeLogins:
             entries.append((fields[1], fields[2]))
         return CommittedWrite(begin[1], name, tuple(entries), transaction_id)
 
+    def _greet(self, line: bytes) -> str | None:
+        # H<major> <minor> <value type> <user> <dict>; major 2 has the user of all transactions in it
+        fields = line.split(b"\t")
+        if len(fields) < _HELLO_FIELDS or fields[0] not in _MAJORS:
+            return None
+        name = self._dict_names.get(fields[4])
+        if name is not None and len(self._hellos) < _MAX_HELLOS:
+            self._hellos[line] = name
+        return name
+
 
 _MAJORS = frozenset({b"H3", b"H4"})
 _HELLO_FIELDS = 5
 _BEGIN_FIELDS = 2
+# Dovecot has made a handful of different ones; each may have 4 KiB.
+_MAX_HELLOS = 64
