@@ -175,4 +175,4 @@ class Arrival:
         self._ended = True
         self.storing = False
         self._socket.close()
-        self._intake.left(self)
+        self._intake.shared.forget(self)

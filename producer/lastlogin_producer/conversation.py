@@ -64,6 +64,9 @@ class Conversation(asyncio.Protocol):
         if self._data:
             self.data_received(self._data)
             self._data = b""
+        if not self._reading and not self._closing:
+            # uvloop begins to read after this, whatever was said before.
+            asyncio.get_running_loop().call_soon(transport.pause_reading)
 
     def data_received(self, data: bytes) -> None:
         """Act on what was read and send what is known by then."""

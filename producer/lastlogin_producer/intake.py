@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 from collections import deque
+from contextlib import suppress
 
 from lastlogin_producer.arrival import Arrival
 from lastlogin_producer.conversation import Conversation
@@ -15,7 +16,8 @@ from lastlogin_producer.serving import Shared
 _AT_ONCE = 64
 # A client closes at once when it has read its reply; so long after, nearly all have.
 _POLL_S = 0.002
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE}
+# Without a free descriptor or memory for so long, who connects waits in the queue; else the loop would do nothing else.
+_REST_S = 0.25
 
 
 class Intake:
@@ -28,8 +30,9 @@ class Intake:
         self._answered: deque[Arrival] = deque()
         self._listening: socket.socket | None = None
         self._polling: asyncio.TimerHandle | None = None
-        # Given up for a moment when there is no other descriptor left.
-        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # Given up for a moment when there is no other descriptor left; None until there is one again.
+        self._reserve: int | None = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._resting: asyncio.TimerHandle | None = None
         self._handing_over: set[asyncio.Task[None]] = set()
 
     def start(self, listening: socket.socket) -> None:
@@ -44,10 +47,13 @@ class Intake:
             most -= _AT_ONCE
             # Replies leave meanwhile.
             await asyncio.sleep(0)
+        if self._resting is not None:
+            self._resting.cancel()
         self.loop.remove_reader(self._listening.fileno())
         self._listening.close()
         self._listening = None
-        os.close(self._reserve)
+        if self._reserve is not None:
+            os.close(self._reserve)
         if self._handing_over:
             await asyncio.wait(self._handing_over)
 
@@ -63,10 +69,6 @@ class Intake:
         if self._polling is None:
             self._polling = self.loop.call_later(_POLL_S, self._poll_again)
 
-    def left(self, arrival: Arrival) -> None:
-        """Forget a connection."""
-        self.shared.forget(arrival)
-
     async def _hand_over(self, arrival: Arrival, client: socket.socket, conversation: Conversation) -> None:
         client.setblocking(False)
         try:
@@ -75,7 +77,7 @@ class Intake:
             # Closed meanwhile.
             client.close()
         finally:
-            self.left(arrival)
+            self.shared.forget(arrival)
 
     def _accept(self) -> None:
         self._poll()
@@ -91,13 +93,14 @@ class Intake:
                 descriptor, _address = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except BlockingIOError:
                 return False
-            except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    # That client is gone already.
-                    continue
-                if not self._turn_away(listening):
-                    return False
+            except ConnectionAbortedError:
+                # That client is gone already.
                 continue
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE) and self._turn_away(listening):
+                    continue
+                self._rest(error)
+                return False
             client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor)
             shared.stats.accepted += 1
             if shared.turns_away(client):
@@ -110,16 +113,30 @@ class Intake:
 
     def _turn_away(self, listening: socket.socket) -> bool:
         """Without a free descriptor, close who comes at once: in the queue a login would wait, for 30 s."""
+        if self._reserve is None:
+            return False
         self.shared.warn("few_files", "accept", "No file descriptor is left for another connection; closing it")
-        os.close(self._reserve)
-        try:
+        descriptor, self._reserve = self._reserve, None
+        os.close(descriptor)
+        # Another thread may be quicker than we are, both times.
+        with suppress(OSError):
             client, _address = listening.accept()
             client.close()
-        except OSError:
-            return False
-        finally:
-            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        return True
+        self._reserve = _spare_descriptor()
+        return self._reserve is not None
+
+    def _rest(self, error: OSError) -> None:
+        self.shared.warn("few_files", "rest", f"Cannot take connections on: {error.strerror}; they wait")
+        if self._resting is None and self._listening is not None:
+            self.loop.remove_reader(self._listening.fileno())
+            self._resting = self.loop.call_later(_REST_S, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = None
+        if self._reserve is None:
+            self._reserve = _spare_descriptor()
+        if self._listening is not None:
+            self.loop.add_reader(self._listening.fileno(), self._accept)
 
     def _poll(self) -> None:
         answered = self._answered
@@ -131,3 +148,10 @@ class Intake:
     def _poll_again(self) -> None:
         self._poll()
         self._polling = self.loop.call_later(_POLL_S, self._poll_again) if self._answered else None
+
+
+def _spare_descriptor() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None

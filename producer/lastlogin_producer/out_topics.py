@@ -84,7 +84,11 @@ class OutTopics:
         missing = set()
         # aiokafka's own look-up would make them where brokers allow that, without the settings they need.
         request = MetadataRequest(unknown, allow_auto_topic_creation=False)
-        response = await self._client.send(self._client.get_random_node(), request)
+        try:
+            response = await self._client.send(self._client.get_random_node(), request)
+        except KafkaError:
+            # One broker must not end what works on the others.
+            return set(unknown)
         for code, topic, *_ in response.topics:
             error = for_code(code)
             if error in (UnknownTopicOrPartitionError, TopicAuthorizationFailedError):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options
 from lastlogin_service.kafka_admin import in_words, last_complaint
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.tasks import cancel
 
 
 # Above it a batch only grows the time that one lost acknowledgement costs; a quarter of max.message.bytes (1 MiB).
@@ -31,6 +32,7 @@ _RECONNECT_CAP_S = 5.0
 # aiokafka asks for metadata at this pace while a broker is away; the default is 100 ms.
 _RETRY_BACKOFF_MS = 250
 _REPEAT_LOG_S = 60.0
+_LOOK_AGAIN_S = 0.25
 # A silent broker would hold a stop for as long as a request may take; what it does not answer is sent again.
 _STOP_S = 1.0
 
@@ -82,13 +84,16 @@ class Publisher:
                 timeout_s = self._kafka.request_timeout_ms / 1000
                 await Session(producer, delivery, topics, rng=self._rng, request_timeout_s=timeout_s, **common).run()
         finally:
-            looking.cancel()
+            await cancel([looking])
 
     async def drain(self) -> None:
         """Wait until Kafka has everything; at once when it does not answer anyway."""
         while self._spool.rows_waiting and not self._away:
             self._progress.clear()
-            await self._progress.wait()
+            # Rows may also be set aside, which is no progress of Kafka's.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._progress.wait()
 
     @asynccontextmanager
     async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:

@@ -46,15 +46,20 @@ async def _reload(
     use: Callable[[EventRules], None],
 ) -> None:
     try:
-        # Asks for files, users, groups and this host's name, which may take seconds.
-        new = await asyncio.to_thread(reread)
+        # Asks for files, users, groups and this host's name, and reads networks by the thousand: logins go on.
+        new, rules = await asyncio.to_thread(_read, reread, backend)
     except Exit as end:
         for line in end.message.splitlines():
             _log.error(f"Not reloaded, the rules stay as they are: {line}", action="reload_refused")
     else:
-        use(EventRules.of(new, backend))
+        use(rules)
         logs.set_level(new.log.level)
         _tell(settings, new)
+
+
+def _read(reread: Callable[[], ProducerSettings], backend: str) -> tuple[ProducerSettings, EventRules]:
+    new = reread()
+    return new, EventRules.of(new, backend)
 
 
 def _tell(settings: ProducerSettings, new: ProducerSettings) -> None:

@@ -49,7 +49,7 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
     """
     async with stop_event() as stop, hangup_event() as hangup:
-        notifier, deadline_s = Notifier(os.environ), settings.shutdown.deadline_s
+        loop, notifier, deadline_s = asyncio.get_running_loop(), Notifier(os.environ), settings.shutdown.deadline_s
         spool = Spool(settings.spool, settings.backend, _now_us)
         _log.info(
             f"Spool open; {spool.rows_waiting} messages wait for Kafka",
@@ -87,15 +87,15 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
             notifier.ready()
             try:
                 await _first_end(spool, tasks, stop)
-                notifier.stopping()
-                asked_at = asyncio.get_running_loop().time()
-                if listener.outlives:
-                    await _drain(publisher, asked_at + min(_PARTING_S, deadline_s))
             finally:
+                notifier.stopping()
+                ends_at = loop.time() + deadline_s - min(_CLOSING_S, deadline_s / 2)
+                if listener.outlives and stop.is_set():
+                    await _drain(publisher, min(loop.time() + _PARTING_S, ends_at))
                 await server.stop_accepting()
-                await server.drain(deadline_s)
+                await server.drain(max(0.0, ends_at - loop.time()))
             if not listener.outlives:
-                await _drain(publisher, asked_at + deadline_s - _CLOSING_S)
+                await _drain(publisher, ends_at)
         finally:
             await control.stop()
             await cancel(tasks)

@@ -100,8 +100,6 @@ class ServerStats:
     refused: Counter[RefusalReason] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     dropped: Counter[DropReason] = field(default_factory=Counter)
-    # Answered as unconfirmed because the spool took too long; its word, when it came, is not counted.
-    late: int = 0
     # How often the socket file was found missing or replaced.
     misplaced: int = 0
     # From reading a commit to writing its reply, by what the reply said.
@@ -157,8 +155,7 @@ class Shared:
         self._spool.append(message, done)
 
     def give_up(self) -> None:
-        """Count a commit that is answered although the spool has not."""
-        self.stats.late += 1
+        """Tell of a commit that is answered although the spool has not."""
         self.warn("spool_late", "commit_s", f"The spool did not answer a commit within {self.limits.commit_s:g} s")
 
     def turns_away(self, client: socket.socket) -> bool:

@@ -157,7 +157,7 @@ async def test_a_spool_that_does_not_answer(served: Served) -> None:
     await served.until(lambda: served.spool.waiting)
     served.spool.release()
     assert b"O2\n" == await asyncio.wait_for(reader.readline(), 5)
-    assert 1 == served.server.stats.late
+    assert ("+Inf", 1.0) == served.server.stats.reply_seconds[Outcome.UNCONFIRMED].buckets()[-1]
     writer.close()
 
 

@@ -1,5 +1,6 @@
 """What the dict server does when the process may open no more files."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -7,7 +8,14 @@ import textwrap
 import time
 from pathlib import Path
 
+import pytest
+
+from lastlogin_producer import intake
+from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_producer.server import DictServer, ServerLimits
+from tests.fakes.memory_spool import MemorySpool
 from tests.support.process import cpu_s, wait_until
+from tests.support.rules import event_rules
 
 
 LOGIN = b"H3\t2\t0\t\tstatsdb\nB1\ttest1\nS1\tshared/last-login/imap/test1\t1795387910161\nC1\n"
@@ -84,3 +92,41 @@ def test_without_file_descriptors(tmp_path: Path) -> None:
 
     assert 0 == process.returncode
     assert int(accepted) < 60
+
+
+class Exhausted:
+    """A listening socket in a process without descriptors."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+
+    def fileno(self) -> int:
+        return self._listening.fileno()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def accept(self) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    _accept = accept
+
+
+async def test_a_spare_descriptor_that_another_thread_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the number of the spare descriptor stands for by then is left alone; connections wait a moment."""
+    server = DictServer(Listener(SocketFile(tmp_path / "s")), ["statsdb"], event_rules(), MemorySpool(), ServerLimits())
+    await server.start()
+    taken = server._intake
+    assert taken is not None
+    spare = taken._reserve
+    monkeypatch.setattr(taken, "_listening", Exhausted(taken._listening))  # type: ignore[arg-type]
+    monkeypatch.setattr(intake, "_spare_descriptor", lambda: None)
+    taken._accept()
+    with (tmp_path / "other").open("w") as other:
+        assert spare == other.fileno()
+        taken._accept()
+        await server.stop_accepting()
+        await server.drain(0)
+        other.write("still open")
+
+    assert "still open" == (tmp_path / "other").read_text()

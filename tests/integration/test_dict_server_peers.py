@@ -275,6 +275,35 @@ def test_a_host_whose_clock_goes_back(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_a_first_piece_with_more_commits_than_are_looked_at(serve: Serve) -> None:
+    """Who begins with more than may wait for the spool is not read on either: little is kept for it."""
+
+    async def scenario(running: Running) -> None:
+        running.spool.held = True
+        client = running.connect_now(HELLO + b"B1\tu\nS1\tk\tv\nC1\n" * 70)
+        await _until(lambda: running.conversing and running.spool.waiting)
+        await asyncio.sleep(0)
+        sent = 0
+
+        def flood() -> bool:
+            nonlocal sent
+            try:
+                while sent < 5_000_000:
+                    sent += client.send(b"B1\tu\nS1\tk\tv\nC1\n" * 1_000)
+            except BlockingIOError:
+                return True
+            return True
+
+        for _ in range(20):
+            flood()
+            await asyncio.sleep(0.001)
+        assert sent < 1_000_000
+        client.close()
+        running.spool.release()
+
+    serve(scenario)
+
+
 def test_a_kept_connection(serve: Serve) -> None:
     """One connection may bring login after login, under the same id too."""
 
@@ -312,8 +341,8 @@ def test_who_waits_at_a_file_that_is_taken_away(serve: Serve) -> None:
     async def scenario(running: Running) -> None:
         clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
         running.path.unlink()
-        assert running.server._server is not None
-        await running.server._misses_its_file(running.server._server)
+        assert running.server._intake is not None
+        await running.server._misses_its_file(running.server._intake)
         clients.append(running.connect_now(HELLO + COMMIT))
         await _until(lambda: len(running.spool.messages) == 51)
         await running.server.stop_accepting()
