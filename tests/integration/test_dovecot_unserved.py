@@ -21,7 +21,7 @@ def dovecot(layout: Layout) -> Iterator[Dovecot]:
 
 
 def test_a_dict_name_that_is_not_configured(dovecot: Dovecot, tmp_path: Path) -> None:
-    """Logins and deliveries take no longer; the producer counts and tells what Dovecot asked for in vain."""
+    """Logins and deliveries do not wait; the producer counts and tells what Dovecot asked for in vain."""
     layout = dovecot.layout
     settings = {"SOCKET__PATH": str(layout.dict_socket), "SOCKET__MODE": "0666", "DICTS": '{"other": {}}'}
     with ProducerProcess(tmp_path, **settings) as producer:
@@ -33,7 +33,8 @@ def test_a_dict_name_that_is_not_configured(dovecot: Dovecot, tmp_path: Path) ->
         took = time.monotonic() - begun
         producer.wait_until(lambda: 'closed_total{reason="unknown_dict"} 3.0' in producer.get("/metrics")[1])
 
-        assert took < 3
+        # Who is kept waiting for an answer waits 30 s, who finds no server 3 s; the machine may be busy.
+        assert took < 15
         assert ["unknown_dict"] == [line["reason"] for line in producer.said("dict_connection_closed")]
         assert 0 == producer.stop()
         assert 0 == producer.said("stopped")[0]["rows"]

@@ -127,6 +127,18 @@ def test_what_needs_a_restart_is_named(producer: Reloadable) -> None:
     assert [] == producer.said("stopped")
 
 
+def test_a_hangup_while_it_starts(tmp_path: Path) -> None:
+    """It does not end the process, which acts on it once it can."""
+    with Reloadable(tmp_path, "") as producer:
+        producer.wait_for("spool_open")
+        producer.hang_up(DROP)
+
+        assert 1 == producer.wait_for("reloaded")[0]["rules"]
+        producer.serve()
+        assert b"O1\n" == write(producer.socket, "u", KEY, NOW)
+        assert 1 == producer.counted(DROPPED)
+
+
 def test_hangups_under_load(producer: Reloadable) -> None:
     """Fifty in a row, among logins: each login is answered, and in the end the last file is in force."""
     for number in range(50):
