@@ -1,5 +1,6 @@
 """A real Dovecot whose dict the producer does not serve: mail goes on as ever."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ def dovecot(layout: Layout) -> Iterator[Dovecot]:
         yield server
 
 
+def closed(producer: ProducerProcess) -> float:
+    """Connections closed because they asked for a dict that is not configured."""
+    [count] = re.findall(r'closed_total\{reason="unknown_dict"\} (\S+)', producer.get("/metrics")[1])
+    return float(count)
+
+
 def test_a_dict_name_that_is_not_configured(dovecot: Dovecot, tmp_path: Path) -> None:
     """Logins and deliveries do not wait; the producer counts and tells what Dovecot asked for in vain."""
     layout = dovecot.layout
@@ -31,7 +38,8 @@ def test_a_dict_name_that_is_not_configured(dovecot: Dovecot, tmp_path: Path) ->
         pop3_login(layout, "test2")
         lmtp_deliver(layout, "sender@example.org", "test3")
         took = time.monotonic() - begun
-        producer.wait_until(lambda: 'closed_total{reason="unknown_dict"} 3.0' in producer.get("/metrics")[1])
+        # Dovecot may try once more when the first write fails.
+        producer.wait_until(lambda: closed(producer) >= 3)
 
         # Who is kept waiting for an answer waits 30 s, who finds no server 3 s; the machine may be busy.
         assert took < 15
