@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lastlogin_stack.layout import Layout
 from tests.support.audit import Findings, Stream, audit, read_spool, read_topics
-from tests.support.dict_client import Load, write
+from tests.support.dict_client import NOBODY_THERE, Load, write
 from tests.support.http import get, samples
 from tests.support.ledger import Ledger
 from tests.support.producer import ProducerProcess
@@ -36,8 +36,13 @@ class Backend:
 
     def login(self, user: str) -> bytes:
         """One login, in the ledger; the reply, empty when the connection was closed. Raises OSError."""
+        key, now_ms = f"shared/last-login/imap/{user}", str(time.time_ns() // 1_000_000)
         self.ledger.sent(user)
-        reply = write(self.producer.socket, user, f"shared/last-login/imap/{user}", str(time.time_ns() // 1_000_000))
+        try:
+            reply = write(self.producer.socket, user, key, now_ms)
+        except NOBODY_THERE:
+            self.ledger.refused(user)
+            raise
         self.ledger.answered(user, reply)
         return reply
 

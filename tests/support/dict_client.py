@@ -10,8 +10,8 @@ from tests.support.ledger import Account, Ledger
 
 # As Dovecot: it gives up after 30 s; a test has better things to do.
 _TIMEOUT_S = 5.0
-# Nothing was sent.
-_NOBODY_THERE = (ConnectionRefusedError, FileNotFoundError)
+# From `write`: nothing was sent.
+NOBODY_THERE = (ConnectionRefusedError, FileNotFoundError)
 
 
 def write(path: Path, user: str, key: str, value: str, *, major: int = 3) -> bytes:
@@ -66,7 +66,7 @@ class Load(Crowd):
         try:
             reply = write(self.path, user, f"shared/last-login/imap/{user}", str(login_at_ms))
         except OSError as error:
-            if self.ledger is not None and isinstance(error, _NOBODY_THERE):
+            if self.ledger is not None and isinstance(error, NOBODY_THERE):
                 self.ledger.refused(user)
             with self.lock:
                 self.connect_failures += 1

@@ -41,6 +41,10 @@ class ProducerProcess(ServiceProcess):
         """Seconds of CPU that it has used."""
         return cpu_s(self.pid)
 
+    def waited_for_cpu_s(self) -> float:
+        """Seconds that its main thread could have run and others did (sched-stats, the second number)."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text("ascii").split()[1]) / 1e9
+
     def peak_rss_bytes(self) -> int:
         """Most memory that it has ever held."""
         return self._memory("VmHWM")
