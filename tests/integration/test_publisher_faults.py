@@ -78,16 +78,16 @@ async def test_the_one_message_that_is_too_large(topics: OutTopics, tmp_path: Pa
         await store(spool, good[1_500:])
         stream = f"{BACKEND}/{spool.epoch}"
     with capture_logs() as logs:
-        async with publishing(tmp_path, topics) as (spool, publisher):
+        async with publishing(tmp_path, topics) as (spool, _publisher):
             await waiting(spool, 0)
     records = await asyncio.to_thread(topics.records, topics.events)
     origins = [record.headers["origin"] for record in records]
     with sqlite3.connect(tmp_path / FILE_NAME) as file:
-        kept = file.execute("SELECT sequence FROM damaged").fetchall()
+        kept = file.execute("SELECT sequence FROM aside").fetchall()
     file.close()
 
     assert sorted(good) == sorted(record.key.decode() for record in records)
-    assert {"too_large": 1} == publisher.stats.set_aside
+    assert {"too_large": 1} == spool.rows_set_aside
     assert [(1_501,)] == kept
     assert {stream: [1_501]} == holes(origins)
     assert {} == holes(origins, {stream: [1_501]})
@@ -99,14 +99,14 @@ async def test_a_message_that_is_refused_alone(topics: OutTopics, tmp_path: Path
     """While no other one is taken it is held, for the topic may be at fault; the next login settles it."""
     await asyncio.to_thread(topics.configure, topics.events, "max.message.bytes", "1000")
     with capture_logs() as logs:
-        async with publishing(tmp_path, topics) as (spool, publisher):
+        async with publishing(tmp_path, topics) as (spool, _publisher):
             await append(spool, unnumbered("same", attributes={"x": os.urandom(2_000).hex()}))
             await eventually(lambda: bool(said(logs, "partition_refuses")))
             assert 1 == spool.rows_waiting
             await store(spool, ["same"])
             await waiting(spool, 0)
 
-    assert {"too_large": 1} == publisher.stats.set_aside
+    assert {"too_large": 1} == spool.rows_set_aside
     assert ["same"] == await asyncio.to_thread(users, topics)
 
 
@@ -124,7 +124,7 @@ async def test_a_topic_that_refuses_every_time(
     monkeypatch.setattr(RecordForm, "fill", late)
     sent = [f"user{n}" for n in range(300)]
     with capture_logs() as logs:
-        async with publishing(tmp_path, topics) as (spool, publisher):
+        async with publishing(tmp_path, topics) as (spool, _publisher):
             await store(spool, sent)
             await eventually(lambda: bool(said(logs, "partition_refuses") and said(logs, "topic_settings")))
             assert 300 == spool.rows_waiting
@@ -133,7 +133,7 @@ async def test_a_topic_that_refuses_every_time(
 
     assert "InvalidTimestampError" in said(logs, "partition_refuses")[0]["event"]
     assert "message.timestamp.type" in said(logs, "topic_settings")[0]["event"]
-    assert not publisher.stats.set_aside
+    assert not spool.rows_set_aside
     assert sorted(sent) == await asyncio.to_thread(users, topics)
 
 

@@ -85,7 +85,7 @@ def test_from_the_socket_to_the_row(stack: Layout, tmp_path: Path) -> None:
 async def test_what_the_real_publisher_wrote(aside: Aside, tmp_path: Path) -> None:
     """Records that went through the real spool are listed without their users, and shown whole."""
     async with publishing(tmp_path / "spool", aside.topics) as (spool, _):
-        await append(spool, replace(WRITE, epoch=0, sequence=0), write(reason="bad_value", epoch=0, sequence=0))
+        await append(spool, WRITE._replace(epoch=0, sequence=0), write(reason="bad_value", epoch=0, sequence=0))
         await waiting(spool, 0)
         epoch = spool.epoch
 

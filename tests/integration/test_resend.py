@@ -1,6 +1,7 @@
 """`lastlogin-producer resend`: a running producer is told, a spool without one is marked."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_a_running_producer(topics: OutTopics, tmp_path: Path) -> None:
 
 async def test_without_a_producer(tmp_path: Path) -> None:
     """The spool is marked, and its messages wait for the next start."""
-    async with open_spool(tmp_path) as spool:
+    async with open_spool(tmp_path, now_us=lambda: time.time_ns() // 1_000) as spool:
         assert [Outcome.STORED] == await append(spool, unnumbered())
         spool.delivered([1])
 
