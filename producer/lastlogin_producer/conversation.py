@@ -12,6 +12,11 @@ from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.serving import CloseReason, Shared
 
 
+_WHY: Mapping[CloseReason, str] = {
+    "unknown_dict": "A client asked for a dict that is not configured; closing it. See last_login_dict and [dicts]",
+}
+
+
 class Conversation(asyncio.Protocol):
     """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed.
 
@@ -148,7 +153,7 @@ class Conversation(asyncio.Protocol):
             if isinstance(request, CommittedWrite):
                 self._store(request)
             elif isinstance(request, ProtocolViolation):
-                self._leave(request.reason, "A client broke the dict protocol; closing it")
+                self._leave(request.reason, _WHY.get(request.reason, "A client broke the dict protocol; closing it"))
             else:
                 self._shared.stats.refused[request.reason] += 1
                 self._shared.warn("dict_refused", request.reason, "Refused what a client asked for")
