@@ -9,6 +9,9 @@ from pathlib import Path
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
 
 
+_ALLOW = "ask as the user that the producer runs as (the doctor also as root), or give this user that right"
+
+
 def prepare_directory(directory: Path) -> None:
     """Make `directory` with mode 0700 if it is missing, so that it survives a power loss.
 
@@ -18,7 +21,7 @@ def prepare_directory(directory: Path) -> None:
         _make(directory)
         status = directory.stat()
     except OSError as error:
-        raise _unmakeable(directory, error.strerror or str(error)) from None
+        raise _unusable(directory, error) from None
     _require_safe(directory, status, os.geteuid())
 
 
@@ -31,11 +34,19 @@ def check_directory(directory: Path, uid: int | None = None) -> None:
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
             raise _unmakeable(directory, f"this user may not make directories in {above}") from None
     except OSError as error:
-        raise _unmakeable(directory, error.strerror or str(error)) from None
+        raise _unusable(directory, error) from None
     else:
         _require_safe(directory, status, os.geteuid() if uid is None else uid)
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise Exit(TEMPFAIL, f"{directory}: this user may not write to the spool's directory")
+            raise Exit(TEMPFAIL, f"{directory}: this user may not enter and write to the spool's directory; {_ALLOW}")
+
+
+def _unusable(directory: Path, error: OSError) -> Exit:
+    # From the top, for below a closed one nothing can be told, not even whether the spool's own is there.
+    for above in reversed(directory.parents) if isinstance(error, PermissionError) else ():
+        if os.access(above, os.F_OK) and not os.access(above, os.X_OK):
+            return Exit(TEMPFAIL, f"{directory}: this user may not enter {above}; {_ALLOW}")
+    return _unmakeable(directory, error.strerror or str(error))
 
 
 def _unmakeable(directory: Path, why: str) -> Exit:
