@@ -1,12 +1,16 @@
-"""docs/backend.md: what it has people write into Dovecot's configuration, read by Dovecot's own doveconf (2.3)."""
+"""docs/backend.md: its blocks, Dovecot's read by Dovecot's own doveconf (2.3), the producer's by the producer."""
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from lastlogin_docs.pages import DOCS
+from lastlogin_producer.rules import LoginRules, Treatment
+from lastlogin_producer.settings import ProducerSettings
+from lastlogin_schemas.table import TableMapping
 
 
 PAGE = (DOCS / "backend.md").read_text(encoding="utf-8")
@@ -16,7 +20,22 @@ BASE = "ssl = no\nmail_location = maildir:/var/mail/%u\nprotocols = imap pop3 lm
 
 def blocks(version: str) -> list[str]:
     """The blocks of the page for that version of Dovecot."""
-    return re.findall(rf"^```conf {re.escape(version)}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return blocks_in(f"conf {version}")
+
+
+def blocks_in(language: str) -> list[str]:
+    """The blocks of the page in that language."""
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def producer_settings(*parts: str) -> ProducerSettings:
+    """The settings that parts of a producer.toml make together, but for the host's own files and any broker."""
+    settings = tomllib.loads("".join(parts))
+    kafka = {"bootstrap_servers": ["kafka1.example.org:9092"]} | settings.get("kafka", {})
+    kafka.pop("sasl_password_file", None)
+    if "sasl_username" in kafka:
+        kafka["sasl_password"] = "secret"  # noqa: S105 - stands for the file
+    return ProducerSettings.model_validate(settings | {"kafka": kafka})
 
 
 def doveconf(text: str, directory: Path, *arguments: str) -> str:
@@ -70,6 +89,27 @@ def test_blocks_of_2_4() -> None:
             assert depth >= 0
         assert depth == 0
         assert not re.search(r"plugin \{|\$mail_plugins|%[a-z]\b", block)
+
+
+def test_blocks_of_the_producer() -> None:
+    """Each is accepted, alone and all in one file; a rule names only services that the table has columns for."""
+    parts = blocks_in("toml")
+    for part in parts:
+        producer_settings(part)
+
+    rules = producer_settings(*parts).rules
+    assert ["webmail", None] == [rule.service for rule in rules]
+    assert {rule.service for rule in rules if rule.service is not None} <= set(TableMapping().services)
+
+
+def test_a_general_rule_after_those_of_the_page() -> None:
+    """Below the page's rules one that cuts all addresses brings neither webmail's nor lmtp's back."""
+    rules = producer_settings(*blocks_in("toml"), '[[rules]]\naddress = "truncate"\n').rules
+    treat = LoginRules(rules, None).treat
+
+    assert Treatment("webmail", None) == treat("imap", "192.0.2.7")
+    assert Treatment("lmtp", None) == treat("lmtp", "198.51.100.1")
+    assert Treatment("imap", "198.51.100.0") == treat("imap", "198.51.100.1")
 
 
 def test_every_block_has_a_known_language() -> None:
