@@ -34,7 +34,7 @@ def producer_settings(*parts: str) -> ProducerSettings:
     kafka = {"bootstrap_servers": ["kafka1.example.org:9092"]} | settings.get("kafka", {})
     kafka.pop("sasl_password_file", None)
     if "sasl_username" in kafka:
-        kafka["sasl_password"] = "secret"  # noqa: S105 - stands for the file
+        kafka["sasl_password"] = "secret"
     return ProducerSettings.model_validate(settings | {"kafka": kafka})
 
 
