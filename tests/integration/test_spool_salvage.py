@@ -5,13 +5,14 @@ import os
 import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool import Spool, SpoolFault, salvage
 from lastlogin_producer.spool.last_number import LastNumber
@@ -189,6 +190,8 @@ async def test_any_damage(crashed: Path) -> None:
         await store(spool, ["more"] * 5)
         good |= {(m.epoch, m.sequence): m for m in map(decoded, await read_all(spool))}
         source = shutil.copytree(crashed, crashed.with_name("source"))
+    content = (source / FILE_NAME).read_bytes()
+    heads = list(rowids(content).values())
     rng = Random(11)  # noqa: S311 - repeatable on purpose
     for run in range(25):
         directory = shutil.copytree(source, crashed.with_name(f"run{run}"))
@@ -196,12 +199,74 @@ async def test_any_damage(crashed: Path) -> None:
             file = directory / rng.choice([FILE_NAME, FILE_NAME, f"{FILE_NAME}-wal"])
             size = file.stat().st_size
             change(file, rng.randrange(size), rng.randbytes(rng.choice((1, 8, 300))))
+        for _ in range(run % 3):
+            # A bit in the head of a cell: the size of a row, or its number.
+            at = rng.choice(heads) + rng.randrange(-2, 2)
+            change(directory / FILE_NAME, at, bytes([content[at] ^ 1 << rng.randrange(8)]))
         async with started(directory) as spool:
-            found = [decoded(row) for row in await read_all(spool)]
+            rows = await read_all(spool)
+            found = [decoded(row) for row in rows]
+            spool.delivered([row.sequence for row in rows])
+            later = await append(spool, *[unnumbered("later")] * 50)
+            with suppress(SpoolFault):
+                if not spool.failed.done() and 50 != len(await read_all(spool)):
+                    async with asyncio.timeout(10):
+                        assert 75 == (await spool.failed).code
+            assert later == [Outcome.STORED] * 50 or spool.failed.done()
 
             assert all(message == good[message.epoch, message.sequence] for message in found)
             assert len(found) == len({(message.epoch, message.sequence) for message in found})
         shutil.rmtree(directory)
+
+
+def rowids(content: bytes) -> dict[int, int]:
+    """Where the number of each message is in the database, for numbers of two bytes."""
+    found: dict[int, int] = {}
+    for page in range(0, len(content), PAGE):
+        for cell in range(int.from_bytes(content[page + 3 : page + 5], "big") if content[page] == 0x0D else 0):
+            at = page + int.from_bytes(content[page + 8 + 2 * cell : page + 10 + 2 * cell], "big")
+            while content[at] & 0x80:
+                at += 1
+            number, low = content[at + 1 : at + 3]
+            if number & 0x80 and not low & 0x80:
+                found[(number & 0x7F) << 7 | low] = at + 1
+    return found
+
+
+@pytest.mark.parametrize("mask", [1 << bit for bit in range(15) if bit != 7])
+async def test_a_flipped_bit_in_a_number(crashed: Path, mask: int) -> None:
+    """Whatever row it makes of one, what is stored afterwards is delivered, or a new start is asked for."""
+    content = (crashed / FILE_NAME).read_bytes()
+    at = rowids(content)[164]
+    flipped = int.from_bytes(content[at : at + 2], "big") ^ mask
+    change(crashed / FILE_NAME, at, flipped.to_bytes(2, "big"))
+    async with started(crashed) as spool:
+        before = await read_all(spool)
+        assert len(ALL) - 1 <= len(before)
+        assert not spool.rows_set_aside
+        spool.delivered([row.sequence for row in before])
+        await left(spool)
+        for _ in range(2):
+            await store(spool, ["later"] * 50)
+            rows = await read_all(spool)
+            assert 50 == len(rows)
+            spool.delivered([row.sequence for row in rows])
+            await left(spool)
+        assert not spool.failed.done()
+
+
+async def test_a_watermark_never_passes_what_was_stored(tmp_path: Path) -> None:
+    """A row above the last number, which the writer meets first, ends the spool; nothing counts as delivered by it."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a", "b", "c"])
+    edit(tmp_path, "UPDATE messages SET sequence = 8000 WHERE sequence = 3")
+    async with open_spool(tmp_path) as spool:
+        spool.delivered([1, 2])
+        async with asyncio.timeout(10):
+            assert "holds a message 8000" in (await spool.failed).message
+    async with open_spool(tmp_path, backend="other") as spool:
+        edited = spool._file.meta
+        assert edited.watermark <= edited.last_sequence
 
 
 async def test_what_kafka_took_is_not_taken_over(tmp_path: Path) -> None:

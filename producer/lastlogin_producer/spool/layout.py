@@ -75,7 +75,10 @@ def read_meta(connection: sqlite3.Connection) -> Meta:
     row = connection.execute("SELECT * FROM meta").fetchone()
     if row is None or len(row) != len(Meta._fields) + 1 or Meta(*row[:-1]).checksum() != row[-1]:
         raise Damaged("the table meta does not hold what belongs there")
-    return Meta(*row[:-1])
+    meta = Meta(*row[:-1])
+    if meta.watermark > meta.last_sequence:
+        raise Damaged(f"messages up to {meta.watermark} were delivered, and it ends at {meta.last_sequence}")
+    return meta
 
 
 def write_meta(connection: sqlite3.Connection, meta: Meta) -> None:

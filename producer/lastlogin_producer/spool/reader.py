@@ -1,10 +1,12 @@
 """The spool's SQLite file, the reading side: rows out, damaged ones told apart."""
 
 import sqlite3
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from lastlogin_producer.spool.faults import translated
+from lastlogin_producer.spool.faults import Damaged, translated
 from lastlogin_producer.spool.row import Row, checksum
 from lastlogin_schemas import avro
 
@@ -17,6 +19,9 @@ SELECT messages.* FROM held CROSS JOIN messages ON messages.sequence = held.sequ
 WHERE held.sequence > ? ORDER BY held.sequence LIMIT ?
 """
 _ABOVE = "SELECT sequence, kind, crc, body FROM messages WHERE sequence > ? ORDER BY sequence LIMIT ?"
+
+# Number, kind, checksum, body; the last ones may be anything.
+_Rows: TypeAlias = Generator[tuple[int, Any, Any, Any], None, None]
 
 
 class SpoolReader:
@@ -38,7 +43,8 @@ class SpoolReader:
     def read(self, after: int, max_rows: int, max_bytes: int) -> tuple[list[Row], list[int]]:
         """Rows above number `after` that wait, in order, and the numbers of those whose checksum is wrong.
 
-        At least one row if there is any, at most `max_rows`, and no further one once `max_bytes` are reached.
+        At least one row if there is any, at most `max_rows`, and no further one once `max_bytes` are reached. Raises
+        `Damaged` for a number that cannot be: a row set aside under it would be another one, or none.
         """
         rows: list[Row] = []
         damaged: list[int] = []
@@ -47,15 +53,17 @@ class SpoolReader:
             # Both tables at one moment: a row that moves from one to the other between two looks would be missed.
             connection.execute("BEGIN")
             try:
-                (watermark,) = connection.execute("SELECT watermark FROM meta").fetchone()
+                watermark, last = connection.execute("SELECT watermark, last_sequence FROM meta").fetchone()
                 if after < watermark:
-                    room = _take(connection.execute(_HELD, (after, max_rows)), rows, damaged, max_bytes)
+                    held = _ascending(connection.execute(_HELD, (after, max_rows)), after, watermark)
+                    room = _take(held, rows, damaged, max_bytes)
                     after = watermark if room else after
                 else:
                     room = max_bytes
                 left = max_rows - len(rows) - len(damaged)
                 if room and left:
-                    _take(connection.execute(_ABOVE, (after, left)), rows, damaged, room)
+                    above = _ascending(connection.execute(_ABOVE, (after, left)), after, last)
+                    _take(above, rows, damaged, room)
             finally:
                 # An unfinished one would keep the WAL from being reused.
                 connection.execute("COMMIT")
@@ -66,10 +74,22 @@ class SpoolReader:
         self._connection.close()
 
 
-def _take(cursor: sqlite3.Cursor, rows: list[Row], damaged: list[int], max_bytes: int) -> int:
-    """Add to `rows` and `damaged`, and return how many bytes there is still room for."""
+def _ascending(cursor: sqlite3.Cursor, after: int, last: int) -> _Rows:
+    """Rows whose numbers ascend from above `after` to no more than `last`; a flipped bit in one breaks that order."""
     try:
-        for sequence, kind, crc, body in cursor:
+        for row in cursor:
+            if not after < row[0] <= last:
+                raise Damaged(f"a message {row[0]} is stored between {after} and {last}")
+            after = row[0]
+            yield row
+    finally:
+        cursor.close()
+
+
+def _take(found: _Rows, rows: list[Row], damaged: list[int], max_bytes: int) -> int:
+    """Add to `rows` and `damaged`, and return how many bytes there is still room for."""
+    with closing(found):
+        for sequence, kind, crc, body in found:
             if is_sound(sequence, kind, crc, body):
                 rows.append(Row(sequence, kind, body))
                 max_bytes -= len(body)
@@ -77,8 +97,6 @@ def _take(cursor: sqlite3.Cursor, rows: list[Row], damaged: list[int], max_bytes
                     return 0
             else:
                 damaged.append(sequence)
-    finally:
-        cursor.close()
     return max_bytes
 
 

@@ -59,6 +59,8 @@ def move_watermark(
             if len(passed) < meta.rows and not connection.execute("SELECT 1 FROM held LIMIT 1").fetchone():
                 raise Damaged(f"{meta.rows - len(passed)} rows that should wait are not there")
             break
+        if following > meta.last_sequence:
+            raise Damaged(f"it holds a message {following}, and the last one that was stored is {meta.last_sequence}")
         watermark = following - 1
         if following not in above:
             break
