@@ -222,3 +222,16 @@ async def test_a_renamed_backend_finishes_under_its_old_name(tmp_path: Path) -> 
         assert "new" == spool.backend
         assert epoch < spool.epoch
         assert [(1, "b")] == await users(spool)
+
+
+async def test_a_renamed_backend_keeps_what_was_set_aside(tmp_path: Path) -> None:
+    """While messages are set aside the name stays, too: in a file of another name nothing would count them."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a", "b"])
+        spool.set_aside([2], "too_large")
+        spool.delivered([1])
+    async with open_spool(tmp_path, backend="new") as spool:
+        assert (BACKEND, 0, {"too_large": 1}) == (spool.backend, spool.rows_waiting, spool.rows_set_aside)
+    edit(tmp_path, "DELETE FROM aside")
+    async with open_spool(tmp_path, backend="new") as spool:
+        assert "new" == spool.backend

@@ -47,10 +47,11 @@ def open_file(path: Path, backend: str, now_us: Callable[[], int], keep: Keep) -
         file = SpoolFile(path, backend, now_us(), keep)
     if file.meta.backend == backend:
         return file
-    if file.meta.rows:
+    # Those set aside would be out of sight of every count and command in a file of another name.
+    if file.meta.rows or file.aside:
         _log.warning(
-            f"The spool holds {file.meta.rows} messages of the backend {file.meta.backend}; that name stays in use "
-            f"until a start finds the spool empty",
+            f"The spool holds {file.meta.rows} messages of the backend {file.meta.backend}, and "
+            f"{sum(file.aside.values())} set aside; that name stays in use until a start finds the spool empty of both",
             action="backend_kept",
         )
         return file
