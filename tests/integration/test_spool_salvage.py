@@ -284,6 +284,18 @@ async def test_what_kafka_took_is_not_taken_over(tmp_path: Path) -> None:
         assert not (tmp_path / f"{FILE_NAME}-broken").exists()
 
 
+async def test_too_many_held_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more of them than memory is spent on, what was kept is sent again, too: nothing is lost."""
+    monkeypatch.setattr(salvage, "_MAX_HELD", 2)
+    async with open_spool(tmp_path) as spool:
+        await store(spool, [f"user{n}" for n in range(9)])
+        # Closing moves the watermark past all, and holds the other five.
+        spool.delivered([2, 4, 6, 9])
+    (tmp_path / f"{FILE_NAME}-broken").touch()
+    async with open_spool(tmp_path) as spool:
+        assert list(range(1, 10)) == [sequence for _, sequence in await numbers_of(spool)]
+
+
 async def test_salvaged_rows_go_out_under_their_own_numbers(crashed: Path) -> None:
     """The `origin` header of a salvaged row tells its backend, epoch and sequence; keys and values are as ever."""
     zero_the_first_page(crashed)

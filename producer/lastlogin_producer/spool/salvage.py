@@ -36,6 +36,8 @@ from lastlogin_producer.spool.reader import is_sound
 # A start must end. So long takes about 5 million rows; what is left of a larger file stays in it.
 DEADLINE_S = 60.0
 _BATCH_ROWS = 10_000
+# Numbers in memory, of about 100 bytes each.
+_MAX_HELD = 200_000
 # Numbers given out are below it, so that rows of several salvages keep their order and never meet.
 _SHIFT = 2**48
 _LOWEST = -(2**61)
@@ -121,7 +123,8 @@ def _copy(path: Path, connection: sqlite3.Connection) -> str:
     messages: list[_Values] = []
     others: list[_Values] = []
     try:
-        for found in _rows(path, _waiting(path)):
+        deadline = monotonic() + DEADLINE_S
+        for found in _rows(path, _waiting(path), deadline):
             if len(found.columns) == _MESSAGE_COLUMNS:
                 messages.append((found.sequence, *found.columns[1:]))
             else:
@@ -171,22 +174,27 @@ def _complete(connection: sqlite3.Connection, now_us: int) -> int:
 
 
 def _waiting(path: Path) -> _Waiting:
-    """Which rows wait; all of them when the file cannot tell, for to send some again does no harm."""
+    """Which rows wait; all of them when the file cannot tell, or too many are held: to send some again does no harm."""
     with suppress(Exception):
         # Whoever opens it for writing also changes it.
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             if is_current(connection):
-                held = frozenset(sequence for (sequence,) in connection.execute("SELECT sequence FROM held"))
+                held = frozenset(
+                    sequence
+                    for (sequence,) in connection.execute("SELECT sequence FROM held LIMIT ?", (_MAX_HELD + 1,))
+                )
+                if len(held) > _MAX_HELD:
+                    return _Waiting()
                 return _Waiting(read_meta(connection).watermark, held)
         finally:
             connection.close()
     return _Waiting()
 
 
-def _rows(path: Path, waiting: _Waiting) -> Iterator[Found]:
+def _rows(path: Path, waiting: _Waiting, deadline: float) -> Iterator[Found]:
     """Rows to take over, under their new numbers."""
-    for sequence, columns in _found(path):
+    for sequence, columns in _found(path, deadline):
         if not _LOWEST < sequence < _SHIFT or columns[:1] != (None,):
             continue
         if len(columns) == _MESSAGE_COLUMNS:
@@ -197,7 +205,7 @@ def _rows(path: Path, waiting: _Waiting) -> Iterator[Found]:
             yield Found(sequence - _SHIFT, columns)
 
 
-def _found(path: Path) -> Iterator[Found]:
+def _found(path: Path, deadline: float) -> Iterator[Found]:
     wal = path.with_name(path.name + "-wal")
     with path.open("rb") as main, wal.open("rb") if wal.exists() else open(os.devnull, "rb") as frames:  # noqa: PTH123
         newest = dict(_frames(frames))
@@ -208,7 +216,6 @@ def _found(path: Path) -> Iterator[Found]:
                 return _page(frames, at)
             return _page(main, (number - 1) * PAGE_BYTES) if number > 0 else b""
 
-        deadline = monotonic() + DEADLINE_S
         # What is only in the WAL is newest, and was acknowledged as all the rest.
         pages = chain(
             ((frames, at) for _, at in _frames(frames)),
