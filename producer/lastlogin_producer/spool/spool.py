@@ -8,8 +8,8 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -21,6 +21,7 @@ from lastlogin_producer.spool.faults import Damaged, SpoolFault, Unsure
 from lastlogin_producer.spool.layout import AsideReason
 from lastlogin_producer.spool.opening import keep_of, open_file
 from lastlogin_producer.spool.reader import SpoolReader
+from lastlogin_producer.spool.reading import ReadingThread
 from lastlogin_producer.spool.resend import Resend
 from lastlogin_producer.spool.row import Row, unnumbered_body
 from lastlogin_producer.spool.writer import Done, Entry, Gone, GroupWriter, Malformed, Report, Stop
@@ -90,7 +91,7 @@ class Spool:
         self._answered_at = 0.0
         self._closed = False
         self._occasionally = Occasionally(_REPEAT_LOG_S)
-        self._reading = ThreadPoolExecutor(1, "spool-reader")
+        self._reading = ReadingThread()
         self._writer = GroupWriter(
             self._file,
             settings,
@@ -212,9 +213,7 @@ class Spool:
         """
         while True:
             try:
-                rows, damaged = await self._loop.run_in_executor(
-                    self._reading, self._reader.read, after, limit, _READ_BYTES
-                )
+                rows, damaged = await self._reading.call(partial(self._reader.read, after, limit, _READ_BYTES))
             except Damaged:
                 self._queue.put(Malformed())
                 raise
@@ -275,13 +274,15 @@ class Spool:
         When the disk does not answer within the deadline, both are left to the end of the process.
         """
         self._closed = True
+        end = self._loop.time() + deadline_s
         # The last connection to be closed empties the WAL, and that must be the writer's.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._loop.run_in_executor(self._reading, self._reader.close), deadline_s)
-        self._reading.shutdown(wait=False)
+            # Half of it is left for what is queued, also when the reader hangs.
+            await asyncio.wait_for(self._reading.call(self._reader.close), deadline_s / 2)
+        self._reading.stop()
         self._submit()
         self._queue.put(Stop())
-        await asyncio.to_thread(self._thread.join, deadline_s)
+        await asyncio.to_thread(self._thread.join, end - self._loop.time())
         # The writer's last report is already among the loop's callbacks.
         await asyncio.sleep(0)
         if self._thread.is_alive():

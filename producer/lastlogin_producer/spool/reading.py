@@ -1,0 +1,55 @@
+"""A thread for reads, which a disk that hangs cannot turn into a process that does not end.
+
+An executor of the standard library joins its threads at the end of the process, for as long as that takes.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+
+_T = TypeVar("_T")
+
+
+class ReadingThread:
+    """Runs one call after the other; belongs to the event loop in which it was made."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._calls: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        threading.Thread(target=self._run, name="spool-reader", daemon=True).start()
+
+    def call(self, function: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Call it in the thread; the future has what it returns or raises."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+        self._calls.put((future, function))
+        return future
+
+    def stop(self) -> None:
+        """Let the thread end after the calls before this; does not wait for it."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, function = call
+            result, error = None, None
+            try:
+                result = function()
+            except Exception as raised:  # noqa: BLE001 - whatever it is belongs to whoever waits
+                error = raised
+            try:
+                self._loop.call_soon_threadsafe(_settle, future, result, error)
+            except RuntimeError:
+                # The loop ended meanwhile.
+                return
+
+
+def _settle(future: asyncio.Future[_T], result: _T, error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
