@@ -28,6 +28,8 @@ _MAX_LINE_BYTES = 4_096
 # A person and a script or two.
 _MAX_CONNECTIONS = 8
 _LINE_S = 5.0
+# What the spool's file has room for.
+_MAX_US = 2**63 - 1
 # Marking millions of rows is a write on disk of its own; everything else is answered at once.
 ANSWER_S = 60.0
 
@@ -122,14 +124,17 @@ class Control:
             match request:
                 case {"do": "status"}:
                     return asdict(self._status())
-                case {"do": "resend", "since_us": int(since_us)}:
+                case {"do": "resend", "since_us": int(since_us)} if 0 <= since_us <= _MAX_US:
                     return {"rows": await self._resend(since_us)}
+                case {"do": "resend", "since_us": int()}:
+                    error = "since_us must be microseconds since 1970-01-01 UTC, below 2**63"
                 case _:
-                    return {"error": "must be one of the requests status and resend", "code": UNAVAILABLE}
+                    error = "must be one of the requests status and resend"
         except Exit as end:
             return {"error": end.message, "code": end.code}
-        except Exception as error:  # noqa: BLE001 - whoever asked must hear of it, and the producer must go on
-            return {"error": f"failed: {error!r}", "code": SOFTWARE}
+        except Exception as defect:  # noqa: BLE001 - whoever asked must hear of it, and the producer must go on
+            return {"error": f"failed: {defect!r}", "code": SOFTWARE}
+        return {"error": error, "code": UNAVAILABLE}
 
 
 async def ask(directory: Path, request: Answer, deadline_s: float = ANSWER_S) -> dict[str, Any]:

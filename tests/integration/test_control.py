@@ -96,6 +96,8 @@ async def test_a_spool_that_fails(tmp_path: Path, error: Exception, found: str, 
         b'{"do": "rm"}\n',
         b'{"do": "resend"}\n',
         b'{"do": "resend", "since_us": "1"}\n',
+        b'{"do": "resend", "since_us": -1}\n',
+        b'{"do": "resend", "since_us": 1000000000000000000000000000000}\n',
         b"\xff\n",
     ],
 )

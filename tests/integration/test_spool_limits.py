@@ -3,14 +3,17 @@
 import asyncio
 import resource
 import sqlite3
+import sys
+import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from lastlogin_producer.outcome import Outcome
-from lastlogin_producer.spool import Spool, room
+from lastlogin_producer.spool import Spool, SpoolFault, room, steps, writer
 from lastlogin_producer.spool import spool as spool_module
 from lastlogin_producer.spool.spool import FILE_NAME
 from tests.support.spool import append, left, open_spool, read_all, store, unnumbered, users
@@ -146,6 +149,129 @@ async def test_a_file_removed_while_in_use_ends_the_spool(tmp_path: Path) -> Non
         assert [Outcome.UNCONFIRMED] == await append(spool, unnumbered("b"))
         async with asyncio.timeout(10):
             assert 75 == (await spool.failed).code
+
+
+async def test_a_defect_while_sending_again_ends_the_spool(tmp_path: Path) -> None:
+    """A time that no file has room for: whoever asked hears of it, `failed` is set, and logins are answered."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a"])
+        with pytest.raises(SpoolFault):
+            await asyncio.wait_for(spool.resend(10**30), 10)
+        async with asyncio.timeout(10):
+            assert 75 == (await spool.failed).code
+
+        assert spool.writer_alive
+        assert [Outcome.FULL] == await append(spool, unnumbered("b"))
+
+
+async def test_an_error_that_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is tried again after a pause, logged once, and given up after twenty times."""
+    monkeypatch.setattr(writer, "_SETTLE_WITHIN_S", 0.05)
+    times: list[float] = []
+
+    def fail(*_: object) -> None:
+        times.append(time.monotonic())
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a", "b"])
+        monkeypatch.setattr(steps, "move_watermark", fail)
+        spool.set_aside([1], "corrupt")
+        async with asyncio.timeout(10):
+            assert 75 == (await spool.failed).code
+        monkeypatch.undo()
+
+    assert 20 == len(times)
+    assert times[-1] - times[0] > 19 * 0.04
+    output = capsys.readouterr().out
+    assert (1, 1) == (output.count("cannot be written"), output.count("was opened again"))
+
+
+async def test_tables_that_contradict_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A constraint that does not hold is damage, which no second try mends."""
+    async with open_spool(tmp_path) as spool:
+        await store(spool, ["a", "b"])
+        monkeypatch.setattr(writer, "_SETTLE_WITHIN_S", 0.05)
+        spool._file._connection.execute("INSERT INTO messages VALUES (3, 1, 1, x'00')")
+
+        assert [Outcome.UNCONFIRMED] == await append(spool, unnumbered("c"))
+        async with asyncio.timeout(10):
+            assert "is damaged" in (await spool.failed).message
+
+
+async def test_an_error_forgets_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Kafka has is not sent again, nor waits, because the disk failed when it was to be noted."""
+    sizes = steps.sizes
+    failed: list[bool] = []
+
+    def fail_once(connection: sqlite3.Connection, numbers: AbstractSet[int]) -> dict[int, int]:
+        if not failed:
+            failed.append(True)
+            raise sqlite3.OperationalError("disk I/O error")
+        return sizes(connection, numbers)
+
+    async with open_spool(tmp_path) as spool:
+        await store(spool, [f"user{n}" for n in range(50)])
+        monkeypatch.setattr(steps, "sizes", fail_once)
+        spool.delivered(range(1, 51))
+        await left(spool)
+
+        assert failed
+        assert (0, 0, 50) == (spool.rows_waiting, spool.bytes_waiting, spool.rows_kept)
+
+
+async def test_a_disk_that_is_free_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spool notices by itself that others have made room: no login needs to come, nor anything be delivered."""
+    monkeypatch.setattr(writer, "_SETTLE_WITHIN_S", 0.05)
+    async with open_spool(tmp_path) as spool:
+        free = room.FREE_BYTES
+        monkeypatch.setattr(room, "FREE_BYTES", 2**62)
+        assert [Outcome.FULL] == await append(spool, unnumbered("a"))
+        assert spool.full
+        monkeypatch.setattr(room, "FREE_BYTES", free)
+        async with asyncio.timeout(10):
+            while spool.full:
+                spool.arrived.clear()
+                await spool.arrived.wait()
+
+
+# Its reads hang, as on a disk that does; it must end all the same.
+HANGING = """
+import asyncio, sys, time
+from pathlib import Path
+from lastlogin_producer.settings import SpoolSettings
+from lastlogin_producer.spool import BEGINNING, Spool
+from tests.support.spool import store
+
+async def main():
+    spool = Spool(SpoolSettings(directory=Path(sys.argv[1])), "mail1", time.time_ns)
+    await store(spool, ["a"])
+    spool._reader.read = lambda *_: time.sleep(60)
+    reading = asyncio.create_task(spool.read(BEGINNING))
+    await asyncio.sleep(0)
+    begun = time.monotonic()
+    await spool.close(1.0)
+    assert time.monotonic() - begun < 1.5
+    reading.cancel()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_read_that_hangs(tmp_path: Path) -> None:
+    """Closing keeps to its deadline, and the process ends."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HANGING, str(tmp_path / "spool"))
+    try:
+        async with asyncio.timeout(20):
+            assert 0 == await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    async with open_spool(tmp_path / "spool") as spool:
+        assert [(1, "a")] == await users(spool)
 
 
 async def test_locked_by_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

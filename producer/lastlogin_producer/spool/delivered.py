@@ -46,7 +46,7 @@ class Delivered:
 
     def numbers(self) -> set[int]:
         """All of them."""
-        return {*self._above, *self._below}
+        return {*self._above, *self._below, *self._unknown}
 
     def take(self, connection: sqlite3.Connection, watermark: int, numbers: AbstractSet[int]) -> None:
         """Remember that Kafka has these rows."""

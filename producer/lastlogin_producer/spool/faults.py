@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 
 _NOT_STORED = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# No statement of ours breaks a constraint while the tables are as they were written.
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT}
 
 
 class SpoolFault(Exception):
@@ -30,7 +31,7 @@ class Unsure(SpoolFault):
 
 
 class Damaged(SpoolFault):
-    """SQLite refuses the file as malformed, or as no database at all."""
+    """SQLite refuses the file as malformed, or as no database at all, or its rows contradict each other."""
 
 
 class NoRoom(ValueError):

@@ -20,10 +20,12 @@ from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool.faults import Damaged, NotStored, SpoolFault, Unsure
 from lastlogin_producer.spool.file import SpoolFile
 from lastlogin_producer.spool.layout import ROW_OVERHEAD_BYTES, Meta
+from lastlogin_producer.spool.refusing import Refusing
 from lastlogin_producer.spool.resend import Resend, Resends
 from lastlogin_producer.spool.row import Kind
 from lastlogin_producer.spool.salvage import mark_broken
 from lastlogin_service.exits import TEMPFAIL, Exit
+from lastlogin_service.logs import Occasionally
 
 
 # One transaction: at 10 us a message, 40 ms between the first message's arrival and its fsync.
@@ -34,8 +36,9 @@ _SETTLE_WITHIN_S = 1.0
 _SETTLE_ROWS = 1_000
 # Kept rows grow old without anything happening.
 _IDLE_S = 60.0
-# Without a refusal for so long, refusing has ended.
-_REFUSING_S = 10.0
+# Errors after each of which the file could be opened again, and nothing could be written: it is left to a new start.
+_MAX_UNSURE = 20
+_REPEAT_LOG_S = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +67,7 @@ class Report(NamedTuple):
     """What became of a group, and what is stored after it.
 
     `meta` counts rows as waiting that were delivered and are not in `settled` yet; `bytes` does not. `room` tells
-    that some were delivered.
+    that some were delivered, or that a full disk is not full any more.
     """
 
     entries: list[Entry]
@@ -101,11 +104,17 @@ class GroupWriter:
         self._fail = fail
         self._delivered: deque[Collection[int]] = deque()
         self._aside: dict[int, str] = {}
-        self._resends = Resends(file, settings, resent)
+        # Told after the report, without which a reader would pass over those that wait again.
+        self._resent: list[tuple[Future[int], int | Exception]] = []
+        self._tell_resent = resent
+        self._resends = Resends(file, settings, lambda done, result: self._resent.append((done, result)))
         self._settle_at: float | None = monotonic()
         self._broken = False
-        self._refusing = False
-        self._refused_at = 0.0
+        self._refusing = Refusing(file)
+        # The last group found no room on the disk; nobody may send another one until it is known that there is some.
+        self._disk_full = False
+        self._unsure_in_a_row = 0
+        self._occasionally = Occasionally(_REPEAT_LOG_S)
 
     def run(self) -> None:
         """Write until told to stop, then close the file."""
@@ -114,18 +123,36 @@ class GroupWriter:
             entries, stopping = self._collect()
             outcomes, settled, room, fault = self._write(entries)
             if fault is None and self._resends:
-                fault = self._resends.go_on(settled)
+                fault = self._send_again(settled)
             self._report(entries, outcomes, settled, room=room)
-            if fault is not None:
+            self._tell_of_resends()
+            try:
                 self._recover(fault)
+            except Exception as error:  # noqa: BLE001 - a defect: without the thread nobody would be answered any more
+                self._break_off(_unexpected(error))
         self._resends.give_up(Unsure("the spool is closed; a part of them may wait again"))
+        self._tell_of_resends()
         if not self._broken:
             # What fails here is only sent again.
             with suppress(SpoolFault):
                 while self._delivered:
-                    self._file.take(self._some_delivered())
+                    self._take_delivered()
                 self._file.finish(self._now_us())
         self._file.close()
+
+    def _send_again(self, settled: set[int]) -> SpoolFault | None:
+        """Do a piece of what is asked for; after a defect the spool is not used on, for `settled` may lack some."""
+        try:
+            return self._resends.go_on(settled)
+        except Exception as error:  # noqa: BLE001 - as in `run`
+            self._break_off(_unexpected(error))
+            self._resends.give_up(Unsure("the spool cannot be used"))
+            return None
+
+    def _tell_of_resends(self) -> None:
+        for done, result in self._resent:
+            self._tell_resent(done, result)
+        self._resent.clear()
 
     def _collect(self) -> tuple[list[Entry], bool]:
         """Wait for something to write; return all messages that are there, and whether to stop after them."""
@@ -172,33 +199,42 @@ class GroupWriter:
         now_us = self._now_us()
         try:
             if room:
-                self._file.take(self._some_delivered())
+                self._take_delivered()
             bodies = self._admit(entries, outcomes)
+            if not entries:
+                room = self._has_room_again() or room
             if bodies or room or self._file.unfinished(now_us):
                 settled = self._file.write(bodies, now_us, self._aside)
         except NotStored as not_stored:
-            return [Outcome.FULL] * len(entries), set(), room, not_stored
+            return [Outcome.FULL] * len(entries), set(), False, not_stored
         except Exception as error:  # noqa: BLE001 - a defect must not leave logins unanswered either
-            fault = error if isinstance(error, SpoolFault) else Unsure(f"{type(error).__name__}: {error}")
-            for index, outcome in enumerate(outcomes):
-                if outcome is Outcome.STORED:
-                    outcomes[index] = Outcome.UNCONFIRMED
-            return outcomes, set(), room, fault
+            fault = error if isinstance(error, SpoolFault) else _unexpected(error)
+            unsure: list[Outcome] = [
+                Outcome.UNCONFIRMED if outcome is Outcome.STORED else outcome for outcome in outcomes
+            ]
+            return unsure, set(), room, fault
         self._aside.clear()
         if self._delivered:
             self._settle_at = 0.0
         else:
-            self._settle_at = monotonic() + _SETTLE_WITHIN_S if self._file.unfinished(now_us) else None
+            later = self._disk_full or self._file.unfinished(now_us)
+            self._settle_at = monotonic() + _SETTLE_WITHIN_S if later else None
         if bodies:
-            self._tell_storing()
-        return outcomes, settled, room, None
+            self._refusing.tell_storing()
+        return outcomes, settled, room and not self._disk_full, None
 
-    def _some_delivered(self) -> set[int]:
-        """Take no more than what keeps nobody waiting who has appended meanwhile."""
+    def _take_delivered(self) -> None:
+        """Take no more than what keeps nobody waiting who has appended meanwhile; all of it again after an error."""
         some: set[int] = set()
-        while self._delivered and len(some) < _SETTLE_ROWS:
-            some.update(self._delivered.popleft())
-        return some
+        count = 0
+        for numbers in self._delivered:
+            if len(some) >= _SETTLE_ROWS:
+                break
+            some.update(numbers)
+            count += 1
+        self._file.take(some)
+        for _ in range(count):
+            self._delivered.popleft()
 
     def _admit(self, entries: list[Entry], outcomes: list[Outcome]) -> list[tuple[Kind, bytes]]:
         """Return what the quota and the disk have room for, and mark it STORED."""
@@ -206,35 +242,53 @@ class GroupWriter:
             return []
         rows = self._settings.max_rows - self._file.rows_waiting
         size = self._settings.max_bytes - self._file.bytes_waiting
-        if not self._file.make_room():
-            self._tell_refusing("the disk is full")
+        self._disk_full = not self._file.make_room()
+        if self._disk_full:
+            self._refusing.tell("the disk is full")
             return []
         count = 0
         for _, body, _ in entries:
             if size <= 0 or count >= rows:
-                self._tell_refusing("spool.max_rows or spool.max_bytes is reached; Kafka must take some first")
+                self._refusing.tell("spool.max_rows or spool.max_bytes is reached; Kafka must take some first")
                 break
             count += 1
             size -= len(body) + ROW_OVERHEAD_BYTES
         outcomes[:count] = [Outcome.STORED] * count
         return [(kind, body) for kind, body, _ in entries[:count]]
 
-    def _recover(self, fault: SpoolFault) -> None:
+    def _has_room_again(self) -> bool:
+        """Whether the disk, which was full, is so no more; the next write shows whether that is true."""
+        if not self._disk_full:
+            return False
+        self._disk_full = not self._file.make_room()
+        return not self._disk_full
+
+    def _recover(self, fault: SpoolFault | None) -> None:
+        if fault is None:
+            self._unsure_in_a_row = 0
+            return
         if isinstance(fault, NotStored):
-            self._tell_refusing(str(fault))
+            self._refusing.tell(str(fault))
+            self._disk_full = True
             # Else it would be tried again at once, and for ever.
             self._settle_at = monotonic() + _SETTLE_WITHIN_S
             return
-        _log.error(f"The spool cannot be written: {fault}", action="spool_error")
-        if isinstance(fault, Unsure):
+        self._unsure_in_a_row += 1
+        suppressed = self._occasionally.suppressed("error")
+        if suppressed is not None:
+            _log.error(f"The spool cannot be written: {fault}", action="spool_error", suppressed=suppressed)
+        if isinstance(fault, Unsure) and self._unsure_in_a_row < _MAX_UNSURE:
             try:
                 self._file.reopen()
             except SpoolFault as again:
                 fault = again
             else:
-                _log.info(
-                    "The spool was opened again and goes on", action="spool_reopened", rows=self._file.rows_waiting
-                )
+                if suppressed is not None:
+                    _log.info(
+                        "The spool was opened again and goes on", action="spool_reopened", rows=self._file.rows_waiting
+                    )
+                # Else it would be tried again at once, with the same error.
+                self._settle_at = monotonic() + _SETTLE_WITHIN_S
                 self._report([], [], set(), room=False)
                 return
         self._break_off(fault)
@@ -254,28 +308,10 @@ class GroupWriter:
                 message += f", if it notices the damage: that cannot be noted: {error}"
         self._fail(Exit(TEMPFAIL, message))
 
-    def _tell_refusing(self, reason: str) -> None:
-        self._refused_at = monotonic()
-        if not self._refusing:
-            self._refusing = True
-            _log.error(
-                f"Refusing logins: {reason}",
-                action="spool_full",
-                rows=self._file.rows_waiting,
-                bytes=self._file.bytes_waiting,
-            )
-
-    def _tell_storing(self) -> None:
-        """Log the end of refusing; only after a while, for at the bound the two alternate with each group."""
-        if self._refusing and monotonic() - self._refused_at > _REFUSING_S:
-            self._refusing = False
-            _log.info(
-                "Storing logins again",
-                action="spool_accepts",
-                rows=self._file.rows_waiting,
-                bytes=self._file.bytes_waiting,
-            )
-
     def _report(self, entries: list[Entry], outcomes: list[Outcome], settled: set[int], *, room: bool) -> None:
         file = self._file
         self._send_report(Report(entries, outcomes, settled, room, file.meta, file.bytes_waiting))
+
+
+def _unexpected(error: Exception) -> Unsure:
+    return Unsure(f"{type(error).__name__}: {error}")
