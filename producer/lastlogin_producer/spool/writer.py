@@ -196,8 +196,8 @@ class GroupWriter:
             return outcomes, set(), False, None
         settled: set[int] = set()
         room = bool(self._delivered or self._aside)
-        now_us = self._now_us()
         try:
+            now_us = self._now_us()
             if room:
                 self._take_delivered()
             bodies = self._admit(entries, outcomes)
