@@ -320,6 +320,18 @@ def test_parts_of_the_clients() -> None:
     ] == [(check, text.partition(":")[0]) for check, _, text in lines]
 
 
+def test_turned_off_for_some_clients() -> None:
+    """An empty dict is meant where it is for some clients, whose key nobody sees; for everybody it is an error."""
+    off = "plugin {\n last_login_dict =\n last_login_key = x\n}\n"
+    scopes = [*GOOD.scopes, *parse(f"remote 192.0.2.7 {{\n {off} }}").scopes[1:]]
+
+    assert [] == found(replace(GOOD, scopes=scopes))
+    assert "turned off in remote 192.0.2.7" in [line.found for line in judge(replace(GOOD, scopes=scopes), PRODUCER)]
+    lines = found(replace(GOOD, scopes=parse(off).scopes))
+    assert ("dovecot.dict", "error", "last_login_dict is not set") == lines[0]
+    assert "dovecot.key" not in [check for check, _, _ in lines]
+
+
 @pytest.mark.parametrize(("version", "advice"), [((2, 3), "$mail_plugins last_login"), ((2, 4), "last_login = yes")])
 def test_advice(version: tuple[int, int], advice: str) -> None:
     """What to do is said in the syntax of the version that runs."""

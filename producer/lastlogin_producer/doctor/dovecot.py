@@ -112,7 +112,7 @@ def _by_scope(configuration: Configuration, producer: Producer) -> Iterator[Line
         target = scope.target or everybody.target
         if first or scope.target is not None:
             yield _dict(scope, target, configuration, producer)
-        if target is not None and (first or scope.key is not None):
+        if target is not None and target.driver and (first or scope.key is not None):
             yield _key(scope, target.name, producer)
         if first or scope.precision is not None:
             yield _precision(scope)
@@ -124,8 +124,11 @@ def _dict(scope: Scope, target: DictTarget | None, configuration: Configuration,
     right = f"last_login_dict = proxy:{producer.socket}:{names[0]}"
     if configuration.version >= (2, 4):
         right = f"last_login_dict {{ dict proxy {{ name = {names[0]}; socket_path = {producer.socket} }} }}"
-    if target is None:
+    if target is None or (not target.driver and not scope.where):
         return error(check, f"last_login_dict is not set{_in(scope)}", f"set {right}")
+    if not target.driver:
+        # Meant: logins of monitoring, as a rule.
+        return ok(check, f"turned off{_in(scope)}")
     if target.driver != "proxy":
         return error(check, f"last_login_dict{_in(scope)} is of the driver {target.driver}", f"set {right}")
     socket = f"{configuration.base_dir}/{target.socket or 'dict'}"
