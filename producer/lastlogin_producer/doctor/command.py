@@ -54,9 +54,7 @@ async def examine(settings: ProducerSettings, doveconf: str | None, dovecot_conf
     kafka = asyncio.create_task(_kafka(settings))
     mail, status = await asyncio.gather(mail_host.look(settings, doveconf, dovecot_config), _status(settings))
     groups = await asyncio.gather(
-        _bounded(
-            "socket", in_thread(lambda: [host.listening(settings), *host.rights(settings.socket.path, mail.mail)])
-        ),
+        _bounded("socket", in_thread(lambda: [host.listening(settings), *host.rights(settings.socket, mail.mail)])),
         _bounded("spool", in_thread(lambda: list(spool.look(settings.spool)))),
         _bounded("spool.level", in_thread(lambda: list(spool.levels(settings, status)))),
         kafka,

@@ -3,13 +3,12 @@
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from lastlogin_producer.doctor.access import Identity, obstacle
 from lastlogin_producer.doctor.report import Line, error, ok, warning
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.offline import runs
-from lastlogin_producer.settings import ProducerSettings
+from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_producer.unix_sockets import listening_inodes
 from lastlogin_service.exits import Exit
 from lastlogin_service.subcommand import Source
@@ -54,22 +53,42 @@ def listening(settings: ProducerSettings) -> Line:
     if running:
         found = f"{path}: nobody listens, and a producer runs on {settings.spool.directory}"
         return error(check, found, "give that producer and the doctor the same settings, or start the producer again")
+    return _unserved(settings.socket)
+
+
+def _unserved(settings: SocketSettings) -> Line:
+    """What it means that nobody listens."""
+    check = "socket.listening"
+    path = settings.path
     try:
+        if path.is_socket():
+            # Dovecot's client takes a refused connection for a server that is about to start.
+            found = f"{path}: nobody listens, but the file is there: each login waits 3 s, and is not recorded"
+            return error(check, found, "start the producer, or remove the file: without it no login waits")
         # What would keep one from listening there.
-        Listener(SocketFile.of(settings.socket)).check()
+        Listener(SocketFile.of(settings)).check()
     except Exit as end:
         found, _, do = end.message.partition("; ")
         return error(check, found, do or "mend it, then start the producer")
-    return error(check, f"{path}: nobody listens; logins are not recorded", "start the producer")
+    except OSError as why:
+        return warning(check, f"{path}: {why.strerror}", "ask the doctor as root or as the producer's user")
+    return error(check, f"{path}: is not there; logins do not wait, and are not recorded", "start the producer")
 
 
-def rights(path: Path, mail: Identity | None) -> Iterator[Line]:
+def rights(settings: SocketSettings, mail: Identity | None) -> Iterator[Line]:
     """Whether Dovecot's processes may connect; `mail` None: not known whom they run as."""
     check = "socket.rights"
+    path = settings.path
     try:
         status = path.stat()
+    except FileNotFoundError:
+        # Else socket.listening tells of it; a producer whose file was removed listens on, and makes it again.
+        if listening_inodes(path):
+            do = "the producer makes it again within seconds; where systemd made it: restart lastlogin-producer.socket"
+            yield error(check, f"{path}: the file is gone; logins do not wait, and are not recorded", do)
+        return
     except OSError as why:
-        yield error(check, f"{path}: {why.strerror}", "start the producer; let this user enter its directory")
+        yield error(check, f"{path}: {why.strerror}", "let this user enter its directory, or ask the doctor as root")
         return
     shown = f"mode {stat.S_IMODE(status.st_mode):04o}, uid {status.st_uid}, gid {status.st_gid}"
     if mail is None:
