@@ -36,6 +36,17 @@ def test_no_socket_file(settings: ProducerSettings) -> None:
     assert [] == list(host.rights(settings.socket, Identity(5000, 5000)))
 
 
+@pytest.mark.parametrize(("uid", "level", "found"), [(5000, "ok", "may connect"), (5001, "error", "are turned away")])
+def test_allowed_users(settings: ProducerSettings, uid: int, level: str, found: str) -> None:
+    """Whom modes let in the producer may turn away."""
+    settings.socket.path.touch()
+    settings.socket.path.chmod(0o666)
+    only = settings.socket.model_copy(update={"allowed_users": ["5000"]})
+    [line] = host.rights(only, Identity(uid, uid))
+
+    assert (level, True) == (line.level, found in line.found)
+
+
 def test_a_socket_file_that_was_left(settings: ProducerSettings) -> None:
     """A file without a listener holds logins up, and both ways out are told."""
     with closing(socket.socket(socket.AF_UNIX)) as left:

@@ -61,7 +61,7 @@ async def examine(settings: ProducerSettings, doveconf: str | None, dovecot_conf
     )
     lines = [line for group in groups for line in group]
     trip = await _round_trip(settings, mail)
-    return [*lines, *mail.lines, *trip.lines, await _clock(settings, lines, trip)]
+    return [*lines, *mail.lines, *trip.lines, *(await _clock(settings, lines, trip))]
 
 
 async def _status(settings: ProducerSettings) -> Status | None:
@@ -87,6 +87,11 @@ async def _kafka(settings: ProducerSettings) -> list[Line]:
 async def _round_trip(settings: ProducerSettings, mail: MailHost) -> Trip:
     if not runs(settings):
         return Trip([warning("round_trip", "not done: no producer is seen to run here", "start it")])
+    identity = mail.mail if os.geteuid() == 0 else None
+    uid = os.geteuid() if identity is None else identity.uid
+    if uid not in (settings.socket.allowed_uids or {uid}):
+        found = f"not done: the producer turns uid {uid} away, who is not in socket.allowed_users"
+        return Trip([warning("round_trip", found, "see socket.rights; root's doctor connects as Dovecot's user")])
     dict_name = next(iter(dicts.names(settings)))
     key = dicts.doctor_key(settings, dict_name)
     if (why := dicts.misfit(settings, dict_name, key, dicts.DOCTOR_USER)) is not None:
@@ -98,19 +103,20 @@ async def _round_trip(settings: ProducerSettings, mail: MailHost) -> Trip:
         settings.socket.path,
         dict_name,
         key,
-        mail.mail if os.geteuid() == 0 else None,
+        identity,
         doveadm=takes_uri,
     )
     return await travel(login, partial(ask_status, settings.spool.directory))
 
 
-async def _clock(settings: ProducerSettings, lines: Iterable[Line], trip: Trip) -> Line:
-    kept = clock.synchronised()
+async def _clock(settings: ProducerSettings, lines: Iterable[Line], trip: Trip) -> list[Line]:
     # With any other kind of time the records tell of the producers' clocks.
     append_time = any(line.check == "kafka.topics" and line.level is Level.OK for line in lines)
     if trip.span_s is None or not append_time:
-        return clock.judge_alone(kept)
-    return await clock.compare(settings.kafka, settings.topics.events, trip.span_s, kept=kept)
+        # What is in the way has a line of its own.
+        return []
+    kept = clock.synchronised()
+    return [await clock.compare(settings.kafka, settings.topics.events, trip.span_s, kept=kept)]
 
 
 DOCTOR: Subcommand[ProducerSettings] = Subcommand(

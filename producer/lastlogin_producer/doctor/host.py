@@ -99,7 +99,10 @@ def rights(settings: SocketSettings, mail: Identity | None) -> Iterator[Line]:
     except OSError as why:
         yield warning(check, f"{path}: {why.strerror}", "ask the doctor as root")
         return
-    if found is None:
+    if found is None and mail.uid not in (settings.allowed_uids or {mail.uid}):
+        found = f"{path}: Dovecot's mail processes ({mail}) are turned away: their user is not in socket.allowed_users"
+        yield error(check, found, "add it there, and start the producer again")
+    elif found is None:
         yield ok(check, f"{path}: {shown}; Dovecot's mail processes ({mail}) may connect")
     else:
         do = "set socket.group to a group of theirs and socket.mode to 0660, and let them enter the directory"

@@ -49,6 +49,10 @@ async def travel(login: Login, status: Callable[[], Awaitable[Status]]) -> Trip:
     check = "round_trip"
     began_at = time.time()
     how, fault = await _write(login)
+    if fault is not None and await _is_silent(status):
+        found = f"the producer takes no login within {_REPLY_S:g} s, and does not answer on its control socket"
+        do = "restart it: each login waits for 30 s now; under systemd its watchdog does, after 10 s"
+        return Trip([error(check, found, do)])
     if fault is not None:
         do = "see the lines on the socket and the spool, and the producer's log"
         return Trip([error(check, f"a login of {DOCTOR_USER} was not acknowledged by the producer: {fault}", do)])
@@ -69,6 +73,17 @@ async def travel(login: Login, status: Callable[[], Awaitable[Status]]) -> Trip:
         return Trip([warning(check, f"{took}; whether Kafka has it is not known: {found}", do or "ask as root")])
     now = time.time()
     return Trip([ok(check, f"{took}, and by Kafka {(now - replied_at) * 1000:.0f} ms later")], (began_at, now))
+
+
+async def _is_silent(status: Callable[[], Awaitable[Status]]) -> bool:
+    try:
+        await asyncio.wait_for(status(), _REPLY_S)
+    except TimeoutError:
+        return True
+    except Exit:
+        # Refused, or not ours to ask.
+        return False
+    return False
 
 
 async def _write(login: Login) -> tuple[str, str | None]:

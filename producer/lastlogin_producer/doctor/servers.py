@@ -90,7 +90,7 @@ async def _resolve(server: str) -> str | _Fault:
 
 async def _connect(server: str) -> str | _Fault:
     host, port = _split(server)
-    do = "is that the right port, and does a firewall let this host through?"
+    do = "is the broker up, is that its port, does a firewall let us through? Logins wait in the spool meanwhile"
     begun = asyncio.get_running_loop().time()
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _CONNECT_S)
