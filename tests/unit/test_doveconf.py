@@ -288,6 +288,27 @@ def test_faults(configuration: Configuration, line: tuple[str, str, str]) -> Non
     assert [line] == found(configuration)
 
 
+@pytest.mark.parametrize(
+    ("template", "advice"),
+    [
+        ("login/%u/%s", 'or add "login/$user/$service" to key_patterns of the producer'),
+        (
+            "x y/%{user}/%{protocol}/%{user | domain}",
+            'or add "x y/$user/$service/$domain" to key_patterns of the producer',
+        ),
+        ("x/%u", 'or add "x/$user" to key_patterns of the producer, and set its default_service'),
+        ("x/%n/%s", "or key_patterns and default_service of the producer"),
+        ("x/%s", "or key_patterns and default_service of the producer"),
+        ("x/%r/%u", "or key_patterns and default_service of the producer"),
+    ],
+)
+def test_pattern_of_a_key(template: str, advice: str) -> None:
+    """The pattern that would fit is told where it says all, and never one that the producer would refuse."""
+    [line] = [line for line in judge(with_plugin(key=template), PRODUCER) if line.check == "dovecot.key"]
+
+    assert f"set last_login_key = last-login/%s/%u/%r, {advice}" == line.do
+
+
 def test_a_name_that_is_not_served() -> None:
     """The name of the dict is told, the key is not looked at."""
     lines = found(with_plugin(target=DictTarget("proxy", "/run/lastlogin/dict.sock", "stats")))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lastlogin_producer.doctor.doveconf import Configuration, DictTarget, Scope
 from lastlogin_producer.doctor.report import Line, error, ok, warning
+from lastlogin_producer.keys import KeyPattern
 
 
 # The plugin's own default, without the service.
@@ -36,6 +37,12 @@ _FILTERS: dict[str, Callable[[str], str]] = {
     "L": str.lower,
     "U": str.upper,
 }
+# What stands between the slashes of a key, and in the producer's patterns.
+_PATTERN_PARTS = {
+    "%u": "$user", "%{user}": "$user", "%s": "$service", "%{service}": "$service", "%{protocol}": "$service",
+    "%r": "$ip", "%{rip}": "$ip", "%{remote_ip}": "$ip",
+    "%d": "$domain", "%{domain}": "$domain", "%{user|domain}": "$domain",
+}  # fmt: skip
 _VARIABLE = re.compile(r"%(?:(?P<percent>%)|(?P<modifiers>[A-Z]*)(?:\{(?P<long>[^}]*)\}|(?P<short>[a-z])))")
 
 
@@ -69,6 +76,15 @@ def sample_key(template: str) -> str:
         return value
 
     return _VARIABLE.sub(expand, template)
+
+
+def key_pattern(template: str) -> KeyPattern | None:
+    """The producer's pattern of the keys that `last_login_key` makes; None when there is none that is as simple."""
+    text = "/".join(_PATTERN_PARTS.get(part.replace(" ", ""), part) for part in template.split("/"))
+    try:
+        return None if "%" in text else KeyPattern(text)
+    except ValueError:
+        return None
 
 
 def judge(configuration: Configuration, producer: Producer) -> list[Line]:
@@ -157,6 +173,9 @@ def _key(scope: Scope, dict_name: str, producer: Producer) -> Line:
         )
     if (why := producer.misfit(dict_name, key, SAMPLE_USER)) is not None:
         do = "set last_login_key = last-login/%s/%u/%r, or key_patterns and default_service of the producer"
+        if (pattern := key_pattern(template)) is not None:
+            do = f'set last_login_key = last-login/%s/%u/%r, or add "{pattern.text}" to key_patterns of the producer'
+            do += ", and set its default_service" * (not pattern.has_service)
         return error(check, f"{shown}: all such logins go to the quarantine, because {why}", do)
     return ok(check, shown)
 
