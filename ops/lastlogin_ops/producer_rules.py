@@ -50,6 +50,9 @@ def interpreter(settings: ProducerSettings) -> Interpret:
     def interpret(write: RawWrite) -> LoginEvent | RawWrite | None:
         committed = CommittedWrite(write.user, write.dict_name, write.entries)
         read = rules(write.backend).interpret(committed, write.received_at_us)
+        if isinstance(read, RawWrite) and write.dict_name not in settings.dicts:
+            names = ", ".join(settings.dicts)
+            return read._replace(detail=f"the file has no dict {write.dict_name}; its dicts are {names}")
         return None if isinstance(read, Dropped) else read
 
     return interpret

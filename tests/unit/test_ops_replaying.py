@@ -93,6 +93,17 @@ def test_counts_and_why(tmp_path: Path) -> None:
     assert Outcome().text(published=True) == "No such record."
 
 
+def test_a_dict_that_the_file_lacks(tmp_path: Path) -> None:
+    """Both sides are named: a file of another producer, or one whose dict has another name by now."""
+    text = MENDED.replace(DICT, "[dicts.logins]") + MENDED.replace(DICT, "[dicts.webmail]")
+    outcome = Outcome()
+
+    assert outcome.judge(found(WRITE), rules(tmp_path, text)) is None
+    assert outcome.text(published=False).endswith(
+        "bad_key: the file has no dict statsdb; its dicts are logins, webmail"
+    )
+
+
 def test_dropped_by_a_rule() -> None:
     """What a rule drops today is neither a login nor left over."""
     outcome = Outcome()
