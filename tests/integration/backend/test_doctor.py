@@ -167,6 +167,14 @@ def test_misconfigured_dovecot(backend: Backend, change: tuple[str, str], check:
     assert (level == "error") == told.code
 
 
+def test_monitoring_that_is_not_recorded(backend: Backend) -> None:
+    """What docs/backend.md has for monitoring is fine, as real doveconf prints it."""
+    told = backend.doctor(replaced("last_login_key = last-login/webmail/%u/%r", "last_login_dict ="))
+
+    assert {} == told.levels()
+    assert "turned off in remote" in told.lines["dovecot.dict"][1]["found"]
+
+
 @contextmanager
 def mode(path: Path, bits: int) -> Iterator[None]:
     """Another mode of a file, for a while."""
