@@ -298,6 +298,7 @@ def test_faults(configuration: Configuration, line: tuple[str, str, str]) -> Non
         ),
         ("x/%u", 'or add "x/$user" to key_patterns of the producer, and set its default_service'),
         ("x/%n/%s", "or key_patterns and default_service of the producer"),
+        ("x-%l/%u/%s", "or key_patterns and default_service of the producer"),
         ("x/%s", "or key_patterns and default_service of the producer"),
         ("x/%r/%u", "or key_patterns and default_service of the producer"),
     ],

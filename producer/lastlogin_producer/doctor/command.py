@@ -91,7 +91,8 @@ async def _round_trip(settings: ProducerSettings, mail: MailHost) -> Trip:
     uid = os.geteuid() if identity is None else identity.uid
     if uid not in (settings.socket.allowed_uids or {uid}):
         found = f"not done: the producer turns uid {uid} away, who is not in socket.allowed_users"
-        return Trip([warning("round_trip", found, "see socket.rights; root's doctor connects as Dovecot's user")])
+        do = "ask the doctor as root, or try a real login, and look for it with `lastlogin tail`"
+        return Trip([warning("round_trip", found, do)])
     dict_name = next(iter(dicts.names(settings)))
     key = dicts.doctor_key(settings, dict_name)
     if (why := dicts.misfit(settings, dict_name, key, dicts.DOCTOR_USER)) is not None:
