@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from lastlogin_ops.producer_rules import ProducerFile, interpreter
 from lastlogin_ops.quarantined import Chosen, Found, found_in
@@ -20,10 +20,13 @@ from lastlogin_schemas.schema import LOGIN_EVENT, Schema
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.tasks import end_within
 
 
 # A Kafka that is away would hold Ctrl-C for as long as a request may take.
 _STOP_S = 5.0
+# aiokafka gives up by itself, but after so many time-outs of a request that nobody waits for it.
+_PUBLISH_S = 30.0
 
 
 class EventsTopic:
@@ -37,6 +40,13 @@ class EventsTopic:
 
     async def publish(self, events: Sequence[LoginEvent]) -> list[bool]:
         """Publish all, and tell of each whether Kafka has it; else it is too large. Raises KafkaError."""
+        try:
+            async with asyncio.timeout(_PUBLISH_S):
+                return await self._publish(events)
+        except TimeoutError:
+            raise KafkaTimeoutError from None
+
+    async def _publish(self, events: Sequence[LoginEvent]) -> list[bool]:
         sent = []
         for event in events:
             body, headers = message_of(event)
@@ -114,5 +124,4 @@ async def events_topic(settings: KafkaSettings, topic: str, file: ProducerFile) 
         end = in_words(error, "", settings)
         raise (Exit(UNAVAILABLE, str(error)) if end is error else end) from None
     finally:
-        with suppress(TimeoutError, KafkaError):
-            await asyncio.wait_for(producer.stop(), _STOP_S)
+        await end_within(_STOP_S, producer.stop())

@@ -13,6 +13,7 @@ from lastlogin_ops.stream import partitions_of
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.tasks import end_within
 
 
 # A record may have 2 MiB; Kafka gives a larger one all the same when it is the first.
@@ -21,6 +22,7 @@ _PIECE_RECORDS = 500
 _WAIT_MS = 1_000
 # aiokafka says nothing when Kafka goes away while it fetches; this is longer than the election of a leader.
 _SILENCE_S = 20.0
+_STOP_S = 5.0
 
 _NOT_FOUND = 1
 
@@ -102,7 +104,7 @@ async def scanning(
     except KafkaError as error:
         raise in_words(error, "", settings) from None
     finally:
-        await consumer.stop()
+        await end_within(_STOP_S, consumer.stop())
 
 
 async def _ranges(

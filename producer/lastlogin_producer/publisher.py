@@ -22,7 +22,7 @@ from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options
 from lastlogin_service.kafka_admin import in_words, last_complaint
 from lastlogin_service.logs import Occasionally
-from lastlogin_service.tasks import cancel
+from lastlogin_service.tasks import cancel, end_within
 
 
 # Above it a batch only grows the time that one lost acknowledgement costs; a quarter of max.message.bytes (1 MiB).
@@ -155,13 +155,7 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     """
     producer._closed = True  # noqa: SLF001 - else its destructor complains
     # The parts of stop() after the wait.
-    closing = {asyncio.ensure_future(producer._sender.close()), asyncio.ensure_future(producer.client.close())}  # noqa: SLF001
-    for each in closing:
-        # Its tasks may end with any error, and the connections must be closed all the same.
-        each.add_done_callback(lambda done: done.cancelled() or done.exception())
-    await asyncio.wait(closing, timeout=_STOP_S)
-    for each in closing:
-        each.cancel()
+    await end_within(_STOP_S, producer._sender.close(), producer.client.close())  # noqa: SLF001
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> Exception:

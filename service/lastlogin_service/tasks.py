@@ -1,7 +1,7 @@
 """Ending tasks."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 
@@ -19,3 +19,14 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_AGAIN_AFTER_S)
+
+
+async def end_within(seconds: float, *endings: Coroutine[Any, Any, object]) -> None:
+    """Do these at once, for so long at most, whatever they raise; what hangs is cancelled and left."""
+    tasks = {asyncio.ensure_future(ending) for ending in endings}
+    for task in tasks:
+        # Nobody is left who could do anything about an error.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    _, left = await asyncio.wait(tasks, timeout=seconds)
+    for task in left:
+        task.cancel()

@@ -263,7 +263,7 @@ def test_no_such_topic(aside: Aside) -> None:
 
 def test_ctrl_c(aside: Aside) -> None:
     """Ctrl-C in the middle ends with 130 and without a traceback; what was published by then is told to the log."""
-    aside.publish(*(published(write(sequence=number)) for number in range(60_000)))
+    aside.publish(*(published(write(sequence=number)) for number in range(30_000)))
     process = aside.start("replay", "--producer-config", str(aside.file), "--yes")
     # Two pieces of 500 and the beginning of a third: at least two are counted by then.
     while len(aside.topics.records(aside.topics.events)) <= 1_000:
@@ -292,7 +292,7 @@ def test_progress_on_a_terminal(aside: Aside) -> None:
 
 def test_kafka_goes_away(aside: Aside, kafka: Kafka) -> None:
     """A Kafka that goes away in the middle is a sentence and 69; the replay that follows makes it whole."""
-    aside.publish(*(published(write(sequence=number)) for number in range(60_000)))
+    aside.publish(*(published(write(sequence=number)) for number in range(30_000)))
     process = aside.start("replay", "--producer-config", str(aside.file), "--yes")
     while not aside.topics.records(aside.topics.events):
         assert process.poll() is None
@@ -304,11 +304,11 @@ def test_kafka_goes_away(aside: Aside, kafka: Kafka) -> None:
     assert (process.returncode, out) == (69, "")
     assert "lastlogin: " in err
     assert "Traceback" not in err
-    assert 60_000 > json.loads(err.splitlines()[0])["logins"]
+    assert 30_000 > json.loads(err.splitlines()[0])["logins"]
     again = aside.replay("--yes")
-    assert (0, "bad_key: 60000 records; 60000 became logins\n") == (again.code, again.out)
+    assert (0, "bad_key: 30000 records; 30000 became logins\n") == (again.code, again.out)
     values = {each.value for each in aside.topics.records(aside.topics.events)}
-    assert len(values) == 60_000
+    assert len(values) == 30_000
 
 
 @pytest.fixture
