@@ -37,7 +37,7 @@ LATENCY_RATE = 2_000
 LATENCY_S = 20.0
 BACKLOG_ROWS = 5_000_000
 BACKLOG_RATE = 200
-BACKLOG_S = 120.0
+BACKLOG_S = 60.0
 NOWHERE = "127.0.0.1:9"
 # As users run it: the whole compiler, its own choice of collector.
 _KAFKA_JVM = Jvm(heap="512m", flags=())

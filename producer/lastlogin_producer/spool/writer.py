@@ -32,7 +32,7 @@ from lastlogin_service.logs import Occasionally
 _MAX_GROUP = 4_096
 # After a group of so many, the next one is gathered for a moment: under load groups would follow one another so fast
 # that each costs more than its messages. A login alone never waits.
-_BUSY_GROUP = 8
+_BUSY_GROUP = 3
 _GATHER_S = 0.002
 # What became of stored rows rides on the next group of logins, for an fsync of its own would delay that group.
 # It goes alone after this time, or with this many rows. A crash in between only sends them to Kafka again.
