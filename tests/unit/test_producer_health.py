@@ -85,7 +85,8 @@ async def test_a_writer_that_has_died(spool: Spool, monkeypatch: pytest.MonkeyPa
     alive = health.live()
     monkeypatch.setattr(spool._writer, "_collect", lambda: 1 / 0)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    await append(spool, unnumbered())
+    # Wakes it, should it wait already; otherwise it has ended, and this is never answered.
+    spool.append(unnumbered(), lambda _: None)
     await asyncio.to_thread(spool._thread.join, 10)
 
     assert [] == alive
