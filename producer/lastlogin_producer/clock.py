@@ -15,6 +15,11 @@ _TOLERANCE_US = 100_000
 _REPEAT_LOG_S = 30.0
 
 
+def now_us() -> int:
+    """Microseconds since 1970-01-01 UTC, as the system tells them."""
+    return time.time_ns() // 1_000
+
+
 class WatchedClock:
     """Microseconds since 1970-01-01 UTC, as the system tells them; a step back is counted and told.
 

@@ -35,14 +35,18 @@ def user_name(user: bytes) -> str:
     """Text of a user name."""
     if not user:
         raise UnusableError("bad_user", "the write names no user")
-    if len(user) > MAX_USER_BYTES:
-        raise UnusableError("bad_user", f"the user name is longer than {MAX_USER_BYTES} bytes")
-    if b"\x00" in user:
-        raise UnusableError("bad_user", "the user name contains a NUL")
+    return _text(user, MAX_USER_BYTES, "bad_user", "the user name")
+
+
+def _text(data: bytes, longest: int, reason: QuarantineReason, what: str) -> str:
+    if len(data) > longest:
+        raise UnusableError(reason, f"{what} is longer than {longest} bytes")
+    if b"\x00" in data:
+        raise UnusableError(reason, f"{what} contains a NUL")
     try:
-        return user.decode()
+        return data.decode()
     except UnicodeDecodeError:
-        raise UnusableError("bad_user", "the user name is not UTF-8") from None
+        raise UnusableError(reason, f"{what} is not UTF-8") from None
 
 
 # There are few services, and each login has one.
@@ -102,11 +106,4 @@ def field_name(key: bytes, login_key: bytes, user: bytes) -> str:
 
 def field_value(value: bytes) -> str:
     """Text of a field beside the login."""
-    if len(value) > MAX_FIELD_BYTES:
-        raise UnusableError("extra_keys", f"a field is longer than {MAX_FIELD_BYTES} bytes")
-    if b"\x00" in value:
-        raise UnusableError("extra_keys", "a field contains a NUL")
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise UnusableError("extra_keys", "a field is not UTF-8") from None
+    return _text(value, MAX_FIELD_BYTES, "extra_keys", "a field")

@@ -2,9 +2,9 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 
+from lastlogin_producer.clock import now_us
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool import Spool, SpoolFault
 from lastlogin_producer.spool.directory import is_locked
@@ -58,8 +58,3 @@ def open_spool(settings: ProducerSettings) -> Spool:
     except SpoolFault:
         backend = settings.backend
     return Spool(settings.spool, backend, now_us)
-
-
-def now_us() -> int:
-    """Microseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000

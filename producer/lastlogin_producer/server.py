@@ -7,10 +7,11 @@ import asyncio
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
+from lastlogin_producer.clock import now_us
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.intake import Intake
 from lastlogin_producer.listener import BACKLOG, Listener
@@ -35,36 +36,33 @@ _LOOK_EVERY_S = 1.0
 class DictServer:
     """Serves Dovecot's dict protocol: each committed write goes through `rules` into `spool`, then is answered.
 
-    Call `start`, then `stop_accepting`, then `drain`; `watch` is a task for as long as it serves. `dict_names` are
-    those that clients may ask for, `allowed_uids` the users who may be clients: all without it.
+    Call `start`, then `stop_accepting`, then `drain`; `watch` is a task for as long as it serves. Clients may ask for
+    the dicts of `rules`; `allowed_uids` are the users who may be clients: all without it.
     `monotonic` gives seconds, `now_us` microseconds since 1970-01-01 UTC.
     """
 
     def __init__(
         self,
         listener: Listener,
-        dict_names: Iterable[str],
         rules: EventRules,
         spool: Spool,
         limits: ServerLimits,
         *,
         allowed_uids: frozenset[int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        now_us: Callable[[], int] = now_us,
     ) -> None:
         self._listener = listener
         self._limits = limits
         self._monotonic = monotonic
-        self._shared = Shared(
-            _by_bytes(dict_names), rules, spool, limits, allowed_uids=allowed_uids, monotonic=monotonic, now_us=now_us
-        )
+        self._shared = Shared(rules, spool, limits, allowed_uids=allowed_uids, monotonic=monotonic, now_us=now_us)
         self._intake: Intake | None = None
         self._misplaced = False
         self._sweeping: asyncio.TimerHandle | None = None
 
     def use(self, rules: EventRules) -> None:
         """Read writes by other rules from the next commit on; new connections may ask for the dicts of these."""
-        self._shared.use(rules, _by_bytes(rules.dict_names))
+        self._shared.use(rules)
 
     @property
     def stats(self) -> ServerStats:
@@ -182,10 +180,6 @@ class DictServer:
     def _sweep_again(self) -> None:
         self._schedule_sweep()
         self.sweep()
-
-
-def _by_bytes(names: Iterable[str]) -> dict[bytes, str]:
-    return {name.encode(): name for name in names}
 
 
 def _allow_files(wanted: int) -> None:

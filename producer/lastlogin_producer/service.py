@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from lastlogin_producer.clock import WatchedClock
+from lastlogin_producer.clock import WatchedClock, now_us
 from lastlogin_producer.control import Control, Status, resend
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.health import Health
@@ -50,7 +49,7 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
     """
     async with stop_event() as stop, hangup_event() as hangup:
         loop, notifier, deadline_s = asyncio.get_running_loop(), Notifier(os.environ), settings.shutdown.deadline_s
-        spool = Spool(settings.spool, settings.backend, _now_us)
+        spool = Spool(settings.spool, settings.backend, now_us)
         _log.info(
             f"Spool open; {spool.rows_waiting} messages wait for Kafka",
             action="spool_open",
@@ -62,7 +61,7 @@ async def run(settings: ProducerSettings, reread: Callable[[], ProducerSettings]
         listener = listener_of(settings.socket, os.environ)
         clock = WatchedClock()
         server = _dict_server(settings, spool, listener, clock)
-        oldest = OldestWaiting(spool, _now_us)
+        oldest = OldestWaiting(spool, now_us)
         tasks = {
             asyncio.create_task(publisher.run(), name="publisher"),
             asyncio.create_task(oldest.run(), name="age of the oldest message"),
@@ -137,7 +136,6 @@ def _status(spool: Spool, health: Health) -> str:
 def _dict_server(settings: ProducerSettings, spool: Spool, listener: Listener, clock: WatchedClock) -> DictServer:
     return DictServer(
         listener,
-        settings.dicts,
         EventRules.of(settings, spool.backend),
         spool,
         ServerLimits(connections=settings.socket.max_connections),
@@ -187,7 +185,3 @@ def _sources(
         limits=settings.spool,
         topics=settings.topics,
     )
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1_000

@@ -113,7 +113,6 @@ class Shared:
 
     def __init__(
         self,
-        dict_names: Mapping[bytes, str],
         rules: EventRules,
         spool: Spool,
         limits: ServerLimits,
@@ -134,12 +133,12 @@ class Shared:
         self._spool = spool
         self._now_us = now_us
         self._occasionally = Occasionally(_REPEAT_LOG_S)
-        self.use(rules, dict_names)
+        self.use(rules)
 
-    def use(self, rules: EventRules, dict_names: Mapping[bytes, str]) -> None:
-        """Read writes by these rules from now on; connections that come may ask for these dicts."""
-        self.dict_names = dict_names
-        self.whole = WholeLogins(dict_names, self.limits.connection.sets)
+    def use(self, rules: EventRules) -> None:
+        """Read writes by these rules from now on; connections that come may ask for their dicts."""
+        self.dict_names: Mapping[bytes, str] = {name.encode(): name for name in rules.dict_names}
+        self.whole = WholeLogins(self.dict_names, self.limits.connection.sets)
         self._rules = rules
 
     def store(self, write: CommittedWrite, done: Callable[[Outcome], None]) -> None:

@@ -45,7 +45,6 @@ class Served:
         self.clock = Clock()
         self.server = DictServer(
             Listener(SocketFile(path)),
-            ["statsdb"],
             RULES,
             self.spool,
             limits,

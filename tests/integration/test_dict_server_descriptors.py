@@ -48,7 +48,7 @@ def test_without_file_descriptors(tmp_path: Path) -> None:
         async def run():
             rules = event_rules()
             server = DictServer(
-                Listener(SocketFile(Path(sys.argv[1]))), ["statsdb"], rules, MemorySpool(), ServerLimits()
+                Listener(SocketFile(Path(sys.argv[1]))), rules, MemorySpool(), ServerLimits()
             )
             resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
             await server.start()
@@ -114,7 +114,7 @@ class Exhausted:
 
 async def test_a_spare_descriptor_that_another_thread_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the number of the spare descriptor stands for by then is left alone; connections wait a moment."""
-    server = DictServer(Listener(SocketFile(tmp_path / "s")), ["statsdb"], event_rules(), MemorySpool(), ServerLimits())
+    server = DictServer(Listener(SocketFile(tmp_path / "s")), event_rules(), MemorySpool(), ServerLimits())
     await server.start()
     taken = server._intake
     assert taken is not None

@@ -35,7 +35,6 @@ class Running:
         self.spool = MemorySpool()
         self.server = DictServer(
             Listener(SocketFile(path)),
-            ["statsdb"],
             RULES,
             self.spool,
             limits,

@@ -12,12 +12,12 @@ import click
 import pytest
 
 from lastlogin_producer.control import Status
+from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.doctor import clock, report
 from lastlogin_producer.doctor import spool as doctor_spool
 from lastlogin_producer.doctor.access import Identity, obstacle
 from lastlogin_producer.doctor.report import Level, error, ok, warning
 from lastlogin_producer.doctor.rights import may_write
-from lastlogin_producer.doctor.threads import in_thread
 from lastlogin_producer.doctor.topics import _Partition, replica_lines
 
 

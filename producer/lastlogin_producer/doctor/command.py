@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 
 from lastlogin_producer.control import Status, ask_status
+from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.doctor import clock, dicts, host, mail_host, servers, spool, topics
 from lastlogin_producer.doctor.mail_host import MailHost
 from lastlogin_producer.doctor.report import Level, Line, as_json, error, text, warning, worst
 from lastlogin_producer.doctor.round_trip import Login, Trip, travel
-from lastlogin_producer.doctor.threads import in_thread
 from lastlogin_producer.offline import runs
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_service.exits import OK, Exit

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.doctor.report import Line, error, ok, warning
-from lastlogin_producer.doctor.threads import in_thread
 from lastlogin_service.kafka import KafkaSettings
 from lastlogin_service.tls import client_context
 

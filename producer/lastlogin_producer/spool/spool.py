@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from lastlogin_producer.daemon_thread import DaemonThread
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool.directory import SpoolLock, prepare_directory
@@ -21,7 +22,6 @@ from lastlogin_producer.spool.faults import Damaged, SpoolFault, Unsure
 from lastlogin_producer.spool.layout import AsideReason
 from lastlogin_producer.spool.opening import keep_of, open_file
 from lastlogin_producer.spool.reader import SpoolReader
-from lastlogin_producer.spool.reading import ReadingThread
 from lastlogin_producer.spool.resend import Resend
 from lastlogin_producer.spool.row import Row, unnumbered_body
 from lastlogin_producer.spool.writer import Done, Entry, Gone, GroupWriter, Malformed, Report, Stop
@@ -91,7 +91,7 @@ class Spool:
         self._answered_at = 0.0
         self._closed = False
         self._occasionally = Occasionally(_REPEAT_LOG_S)
-        self._reading = ReadingThread()
+        self._reading = DaemonThread("spool-reader")
         self._writer = GroupWriter(
             self._file,
             settings,

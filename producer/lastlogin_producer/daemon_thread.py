@@ -1,4 +1,4 @@
-"""A thread for reads, which a disk that hangs cannot turn into a process that does not end.
+"""A thread for calls that may hang, a disk's or a resolver's, which cannot keep the process from ending.
 
 An executor of the standard library joins its threads at the end of the process, for as long as that takes.
 """
@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class ReadingThread:
+class DaemonThread:
     """Runs one call after the other; belongs to the event loop in which it was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
-        threading.Thread(target=self._run, name="spool-reader", daemon=True).start()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def call(self, function: Callable[[], _T]) -> asyncio.Future[_T]:
         """Call it in the thread; the future has what it returns or raises."""
@@ -44,6 +44,14 @@ class ReadingThread:
             except RuntimeError:
                 # The loop ended meanwhile.
                 return
+
+
+async def in_thread(function: Callable[[], _T]) -> _T:
+    """Call it in a thread of its own; cancelled, that is left to itself. Raises what it raises."""
+    thread = DaemonThread("call")
+    called = thread.call(function)
+    thread.stop()
+    return await called
 
 
 def _settle(future: asyncio.Future[_T], result: _T, error: Exception | None) -> None:
