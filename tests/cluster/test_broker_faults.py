@@ -40,7 +40,7 @@ def checked(cluster: Cluster, topics: OutTopics, load: Load) -> Findings:
 
 def test_a_leader_is_killed(cluster: Cluster, directory: Path) -> None:
     """With one of three brokers killed under load all goes on to the others, and nothing is lost."""
-    with cluster.topics() as topics, ClusterProducer(directory, cluster, topics) as producer:
+    with cluster.topics() as topics, ClusterProducer(directory, topics) as producer:
         producer.serve()
         with logins(producer) as load:
             more(load, 300)
@@ -55,7 +55,7 @@ def test_a_leader_is_killed(cluster: Cluster, directory: Path) -> None:
 
 def test_the_controller_is_killed(cluster: Cluster, directory: Path) -> None:
     """With the active controller killed under load nothing is lost."""
-    with cluster.topics() as topics, ClusterProducer(directory, cluster, topics) as producer:
+    with cluster.topics() as topics, ClusterProducer(directory, topics) as producer:
         producer.serve()
         with logins(producer) as load:
             more(load, 300)
@@ -71,7 +71,7 @@ def test_the_controller_is_killed(cluster: Cluster, directory: Path) -> None:
 
 def test_two_of_three_are_killed(cluster: Cluster, directory: Path) -> None:
     """With one broker left logins are stored at little cost of CPU and log, and all go out when the others are back."""
-    with cluster.topics() as topics, ClusterProducer(directory, cluster, topics) as producer:
+    with cluster.topics() as topics, ClusterProducer(directory, topics) as producer:
         producer.serve()
         with logins(producer) as load:
             more(load, 300)
@@ -92,7 +92,7 @@ def test_too_few_in_sync(cluster: Cluster, directory: Path) -> None:
     """Where a topic wants more replicas than there are Kafka refuses at once: that costs little, and loses nothing."""
     with (
         cluster.topics(min_insync_replicas=3) as topics,
-        ClusterProducer(directory, cluster, topics) as producer,
+        ClusterProducer(directory, topics) as producer,
     ):
         producer.serve()
         with logins(producer) as load:
@@ -112,7 +112,7 @@ def test_too_few_in_sync(cluster: Cluster, directory: Path) -> None:
 
 def test_a_leader_hangs(cluster: Cluster, directory: Path) -> None:
     """A broker that hangs for a while costs little CPU and log, and nothing is lost."""
-    with cluster.topics() as topics, ClusterProducer(directory, cluster, topics) as producer:
+    with cluster.topics() as topics, ClusterProducer(directory, topics) as producer:
         producer.serve()
         with logins(producer) as load:
             more(load, 300)
@@ -132,7 +132,7 @@ def test_the_other_partitions_go_on(cluster: Cluster, directory: Path) -> None:
     """Partitions that only the broker which hangs has wait, at little cost; the others get theirs without a gap."""
     with (
         cluster.topics(replicas=1, min_insync_replicas=1) as topics,
-        ClusterProducer(directory, cluster, topics) as producer,
+        ClusterProducer(directory, topics) as producer,
     ):
         producer.serve()
         leaders = topics.leaders(topics.events)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -12,6 +11,7 @@ from lastlogin_stack.clients import imap_login
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import EventReader, StatsTable
 from tests.support.dict_client import Load
+from tests.support.process import memory_bytes
 from tests.support.servers import Running
 
 
@@ -43,11 +43,6 @@ def _missing_events(
     return wanted
 
 
-def _rss_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024
-
-
 def test_kafka_down_during_logins(running: Running, table: StatsTable) -> None:
     """With Kafka away logins are acknowledged as fast as ever (p99 < 50 ms); all are in the table later."""
     running.kafka.stop()
@@ -57,7 +52,7 @@ def test_kafka_down_during_logins(running: Running, table: StatsTable) -> None:
     greeting_to_bye = time.monotonic() - begun
     with Load(running.layout.dict_socket, "kafka-down-", pause_s=0.005) as load:
         load.wait_until(lambda load: len(load.acknowledged) >= 1500)
-    rss = _rss_bytes(running.producer.process.pid() or 0)
+    rss = memory_bytes(running.producer.process.pid() or 0, "VmRSS")
     running.kafka.start()
     running.kafka.wait_ready()
 
@@ -79,7 +74,7 @@ def test_cassandra_down_then_up(running: Running) -> None:
     with Load(running.layout.dict_socket, "cassandra-down-", pause_s=0.01) as load:
         load.wait_until(lambda load: len(load.acknowledged) >= 300)
     pid = running.consumer.process.pid()
-    rss = _rss_bytes(pid or 0)
+    rss = memory_bytes(pid or 0, "VmRSS")
     running.cassandra.start()
     running.cassandra.wait_ready()
 

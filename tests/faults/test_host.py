@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lastlogin_stack.dovecot import current_account
 from tests.support.activation import ActivatedProducer
 from tests.support.dict_client import write
+from tests.support.imap import configuration
 from tests.support.producer import ProducerProcess
 
 
@@ -38,30 +38,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def conf(place: Path) -> Path:
     """A dovecot.conf for single processes."""
-    account = current_account()
-    (place / "mail").mkdir()
-    os.chown(place / "mail", account.uid, account.gid)
-    path = place / "dovecot.conf"
-    path.write_text(
-        f"""\
-base_dir = {place}/run
-state_dir = {place}/state
-log_path = /dev/stderr
-ssl = no
-mail_location = maildir:{place}/mail
-mail_uid = {account.uid}
-mail_gid = {account.gid}
-first_valid_uid = 1
-first_valid_gid = 1
-mail_plugins = last_login
-plugin {{
-  last_login_dict = proxy:{place}/dict.sock:statsdb
-  last_login_key = last-login/%s/%u
-  last_login_precision = ms
-}}
-"""
-    )
-    return path
+    return configuration(place, place / "dict.sock")
 
 
 @dataclass

@@ -1,13 +1,19 @@
 """Real servers that a test may stop, and what several modules ask of them."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
+import uvloop
 
+from lastlogin_producer.server import ServerLimits
 from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
+from tests.support.publisher import OutTopics, made_topics
+from tests.support.running_server import Running, Serve
 
 
 @pytest.fixture
@@ -33,3 +39,30 @@ def rows(stack: Layout) -> Iterator[StatsTable]:
     """The table, and a session."""
     with StatsTable(stack) as table:
         yield table
+
+
+@pytest.fixture
+def topics(stack: Layout) -> Iterator[OutTopics]:
+    """What a producer publishes to, for one test alone; whoever tests a consumer has topics of another kind."""
+    with made_topics(stack) as topics:
+        yield topics
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
+    """Run a scenario against a server, on either loop."""
+
+    def run(scenario: Callable[[Running], Awaitable[None]]) -> None:
+        async def main() -> None:
+            running = Running(tmp_path / "dict.sock", ServerLimits())
+            await running.server.start()
+            try:
+                await scenario(running)
+            finally:
+                await running.server.stop_accepting()
+                await running.server.drain(0)
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(main())
+
+    return run

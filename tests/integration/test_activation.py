@@ -3,28 +3,20 @@
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lastlogin_service.exits import CONFIG, TEMPFAIL
-from lastlogin_stack.layout import Layout
 from tests.support.activation import ActivatedProducer, listening
 from tests.support.dict_client import Load, write
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, made_topics
+from tests.support.publisher import OutTopics
 
 
 KEY = "shared/last-login/imap/{}/192.0.2.1"
 NOW = "1795387910161"
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +141,7 @@ def test_a_start_that_fails(tmp_path: Path) -> None:
 def test_kill_9_under_load(topics: OutTopics, tmp_path: Path) -> None:
     """Case 9, its 10 s scaled to 2: logins connect at once while nobody serves, all are answered `O`, none is lost."""
     connects: list[float] = []
-    with ActivatedProducer(tmp_path, **topics_of(topics)) as producer:
+    with ActivatedProducer(tmp_path, **topics.producer_settings) as producer:
         producer.serve()
         with Load(producer.socket, "kill-", threads=4) as load:
             load.wait_until(lambda load: len(load.acknowledged) >= 300)
@@ -181,15 +173,6 @@ def test_kill_9_under_load(topics: OutTopics, tmp_path: Path) -> None:
     assert set(range(1, len(sequences) + 1)) == sequences
 
 
-def topics_of(topics: OutTopics) -> dict[str, str]:
-    """Settings with which a producer publishes to `topics`."""
-    return {
-        "KAFKA__BOOTSTRAP_SERVERS": topics.kafka.bootstrap_servers[0],
-        "TOPICS__EVENTS": topics.events,
-        "TOPICS__QUARANTINE": topics.quarantine,
-    }
-
-
 def published(topics: OutTopics) -> set[str]:
     """Users whose logins are in Kafka."""
     return {record.key.decode() for record in topics.records(topics.events)}
@@ -197,7 +180,7 @@ def published(topics: OutTopics) -> set[str]:
 
 def test_an_upgrade_under_load(topics: OutTopics, tmp_path: Path) -> None:
     """Five times the old one stops and a new one starts: each login connects and gets its `O`, and all are in Kafka."""
-    with ActivatedProducer(tmp_path, **topics_of(topics)) as producer:
+    with ActivatedProducer(tmp_path, **topics.producer_settings) as producer:
         producer.serve()
         with Load(producer.socket, "upgrade-", threads=4, pause_s=0.002) as load:
             took = []

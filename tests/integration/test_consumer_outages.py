@@ -16,7 +16,7 @@ from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.consumer import ConsumerProcess
 from tests.support.logins import login
-from tests.support.process import wait_until
+from tests.support.process import cpu_s, wait_until
 from tests.support.topics import Topics, own_topics
 
 
@@ -40,11 +40,6 @@ def _assert_rows(rows: StatsTable, events: list[LoginEvent], deadline_s: float =
         assert (event.login_at_us, event.remote_ip) == (row["imap"].time_written_us, row["imap"].address)
 
 
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_cassandra_away_and_back(stack: Layout, topics: Topics, cassandra: Cassandra, tmp_path: Path) -> None:
     """While Cassandra is away nothing is committed, the process stays and costs no CPU; after it every row is there."""
     events = _events(300)
@@ -53,9 +48,9 @@ def test_cassandra_away_and_back(stack: Layout, topics: Topics, cassandra: Cassa
         cassandra.stop()
         topics.publish(*events)
         consumer.wait_for("cassandra_failing")
-        begun, cpu = time.monotonic(), _cpu_s(consumer.pid)
+        begun, cpu = time.monotonic(), cpu_s(consumer.pid)
         wait_until(lambda: time.monotonic() - begun > 5)
-        share = (_cpu_s(consumer.pid) - cpu) / (time.monotonic() - begun)
+        share = (cpu_s(consumer.pid) - cpu) / (time.monotonic() - begun)
 
         assert 300 == topics.lag(consumer.group)
         assert share < 0.2

@@ -3,107 +3,16 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-import pytest
-import uvloop
-
-from lastlogin_producer.clock import WatchedClock
 from lastlogin_producer.conversation import Conversation
-from lastlogin_producer.listener import Listener, SocketFile
-from lastlogin_producer.server import DictServer, ServerLimits
-from tests.fakes.memory_spool import MemorySpool
-from tests.support.rules import event_rules
-
-
-HELLO = b"H3\t2\t0\t\tstatsdb\n"
-COMMIT = b"B1\ttest1\nS1\tshared/last-login/imap/test1\t1795387910161\nC1\n"
-RULES = event_rules()
-
-
-class Running:
-    """A server with its spool, and seconds that pass only when a test says so."""
-
-    def __init__(self, path: Path, limits: ServerLimits, monotonic: Callable[[], float] | None = None) -> None:
-        self.path = path
-        self.now = 1_000.0
-        # What the host's clock shows, for the time at which a commit was received.
-        self.time_s = 10_000
-        self.clock = WatchedClock(lambda: self.time_s * 1_000_000_000)
-        self.spool = MemorySpool()
-        self.server = DictServer(
-            Listener(SocketFile(path)),
-            RULES,
-            self.spool,
-            limits,
-            monotonic=monotonic or (lambda: self.now),
-            now_us=self.clock,
-        )
-
-    async def connect(self, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A client that has sent `data`."""
-        reader, writer = await asyncio.open_unix_connection(self.path)
-        writer.write(data)
-        return reader, writer
-
-    def connect_now(self, data: bytes) -> socket.socket:
-        """A client that connects and sends without the loop having its turn."""
-        client = socket.socket(socket.AF_UNIX)
-        client.connect(str(self.path))
-        client.send(data)
-        client.setblocking(False)
-        return client
-
-    @property
-    def conversation(self) -> Conversation:
-        """The only one that is open."""
-        [conversation] = [each for each in self.server._shared.connections if isinstance(each, Conversation)]
-        return conversation
-
-    @property
-    def conversing(self) -> bool:
-        """Whether the connection that is open has come that far."""
-        return any(isinstance(connection, Conversation) for connection in self.server._shared.connections)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let so much time pass and what waited too long be seen."""
-        self.now += seconds
-        self.server.sweep()
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the server tells nobody what it is about to do
-            await asyncio.sleep(0.001)
+from lastlogin_producer.server import ServerLimits
+from tests.support.running_server import COMMIT, HELLO, Running, Serve, until
 
 
 def _has_unfinished(conversation: Conversation, count: int) -> bool:
     return len(conversation._dict._lines._unfinished) == count
-
-
-Serve = Callable[[Callable[[Running], Awaitable[None]]], None]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Serve:
-    """Run a scenario against a server, on either loop."""
-
-    def run(scenario: Callable[[Running], Awaitable[None]]) -> None:
-        async def main() -> None:
-            running = Running(tmp_path / "dict.sock", ServerLimits())
-            await running.server.start()
-            try:
-                await scenario(running)
-            finally:
-                await running.server.stop_accepting()
-                await running.server.drain(0)
-
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(main())
-
-    return run
 
 
 def test_a_client_that_shuts_down_its_half(serve: Serve) -> None:
@@ -113,7 +22,7 @@ def test_a_client_that_shuts_down_its_half(serve: Serve) -> None:
         running.spool.held = True
         reader, writer = await running.connect(HELLO + COMMIT)
         writer.write_eof()
-        await _until(lambda: running.spool.waiting)
+        await until(lambda: running.spool.waiting)
         running.spool.release()
 
         assert b"O1\n" == await reader.read()
@@ -128,10 +37,10 @@ def test_a_client_that_goes_without_its_reply(serve: Serve) -> None:
     async def scenario(running: Running) -> None:
         running.spool.held = True
         client = running.connect_now(HELLO + COMMIT)
-        await _until(lambda: running.spool.waiting)
+        await until(lambda: running.spool.waiting)
         client.close()
         running.spool.release()
-        await _until(lambda: not running.server.connections)
+        await until(lambda: not running.server.connections)
 
         assert 1 == len(running.spool.messages)
 
@@ -159,10 +68,10 @@ def test_a_line_that_drips_too_slowly(serve: Serve) -> None:
 
     async def scenario(running: Running) -> None:
         reader, writer = await running.connect(HELLO)
-        await _until(lambda: running.conversing and running.conversation._line_since is None)
+        await until(lambda: running.conversing and running.conversation._line_since is None)
         for count in range(1, 5):
             writer.write(b"S")
-            await _until(partial(_has_unfinished, running.conversation, count))
+            await until(partial(_has_unfinished, running.conversation, count))
             running.pass_time(1.3)
 
         assert b"" == await reader.read()
@@ -178,7 +87,7 @@ def test_more_commits_at_once_than_are_looked_at(serve: Serve) -> None:
     async def scenario(running: Running) -> None:
         running.spool.held = True
         reader, writer = await running.connect(HELLO + COMMIT * 1_000)
-        await _until(lambda: running.spool.waiting and running.conversation._dict.full)
+        await until(lambda: running.spool.waiting and running.conversation._dict.full)
         assert 64 == running.spool.waiting
         assert not running.conversation._reading
 
@@ -205,7 +114,7 @@ def test_a_client_that_does_not_read(serve: Serve) -> None:
             except BlockingIOError:
                 return running.conversing and running.conversation._blocked_since is not None
 
-        await _until(flood)
+        await until(flood)
         conversation = running.conversation
         assert not conversation._reading
         assert conversation._transport.get_write_buffer_size() < 200_000
@@ -213,7 +122,7 @@ def test_a_client_that_does_not_read(serve: Serve) -> None:
         running.pass_time(9.9)
         assert 1 == running.server.connections
         running.pass_time(0.2)
-        await _until(lambda: not running.server.connections)
+        await until(lambda: not running.server.connections)
         assert {"not_reading": 1} == running.server.stats.closed
         client.close()
 
@@ -235,7 +144,7 @@ def test_a_client_that_reads_late(serve: Serve) -> None:
             except BlockingIOError:
                 return running.conversing and running.conversation._blocked_since is not None
 
-        await _until(flood)
+        await until(flood)
         client.shutdown(socket.SHUT_WR)
         received = bytearray()
 
@@ -247,7 +156,7 @@ def test_a_client_that_reads_late(serve: Serve) -> None:
                 return False
             return True
 
-        await _until(read)
+        await until(read)
         assert sent.count(b"\n") == received.count(b"\n")
         client.close()
 
@@ -280,7 +189,7 @@ def test_a_first_piece_with_more_commits_than_are_looked_at(serve: Serve) -> Non
     async def scenario(running: Running) -> None:
         running.spool.held = True
         client = running.connect_now(HELLO + b"B1\tu\nS1\tk\tv\nC1\n" * 70)
-        await _until(lambda: running.conversing and running.spool.waiting)
+        await until(lambda: running.conversing and running.spool.waiting)
         await asyncio.sleep(0)
         sent = 0
 
@@ -314,99 +223,6 @@ def test_a_kept_connection(serve: Serve) -> None:
         writer.close()
 
         assert 3 == len(running.spool.messages)
-
-    serve(scenario)
-
-
-def test_a_stop_takes_on_who_has_connected(serve: Serve) -> None:
-    """Logins that wait in the backlog when the server stops are answered."""
-
-    async def scenario(running: Running) -> None:
-        clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
-        await running.server.stop_accepting()
-
-        assert not running.path.exists()
-        assert 0 == await running.server.drain(5)
-        assert [b"O1\n"] * 50 == [client.recv(100) for client in clients]
-        for client in clients:
-            client.close()
-
-    serve(scenario)
-
-
-def test_who_waits_at_a_file_that_is_taken_away(serve: Serve) -> None:
-    """Logins in the backlog of a socket that nobody finds any more are answered, as are those at the new one."""
-
-    async def scenario(running: Running) -> None:
-        clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
-        running.path.unlink()
-        assert running.server._intake is not None
-        await running.server._misses_its_file(running.server._intake)
-        clients.append(running.connect_now(HELLO + COMMIT))
-        await _until(lambda: len(running.spool.messages) == 51)
-        await running.server.stop_accepting()
-
-        assert 0 == await running.server.drain(5)
-        assert [b"O1\n"] * 51 == [client.recv(100) for client in clients]
-        for client in clients:
-            client.close()
-
-    serve(scenario)
-
-
-def test_a_stop_does_not_miss_its_file(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that a stop removes is not missed meanwhile: it is not made again."""
-    monkeypatch.setattr("lastlogin_producer.server._LOOK_EVERY_S", 0.0)
-
-    async def scenario(running: Running) -> None:
-        watching = asyncio.create_task(running.server.watch())
-        await asyncio.sleep(0)
-        clients = [running.connect_now(HELLO + COMMIT) for _ in range(50)]
-        await running.server.stop_accepting()
-        watching.cancel()
-
-        assert 0 == running.server.stats.misplaced
-        assert not running.path.exists()
-        for client in clients:
-            client.close()
-
-    serve(scenario)
-
-
-def test_a_stop_does_not_wait_for_kept_connections(serve: Serve) -> None:
-    """Between two logins a connection is closed at once; a login that is under way is let finish."""
-
-    async def scenario(running: Running) -> None:
-        kept, kept_writer = await running.connect(HELLO + COMMIT)
-        assert b"O1\n" == await kept.readline()
-        begun, begun_writer = await running.connect(HELLO)
-        await _until(lambda: running.server.connections == 2)
-        await running.server.stop_accepting()
-        draining = asyncio.create_task(running.server.drain(5))
-
-        assert b"" == await kept.read()
-        begun_writer.write(COMMIT)
-        assert b"O1\n" == await begun.read()
-        assert 0 == await draining
-        kept_writer.close()
-        begun_writer.close()
-
-    serve(scenario)
-
-
-def test_a_stop_does_not_wait_for_the_silent(serve: Serve) -> None:
-    """A connection that brings nothing delays a stop by a second at most."""
-
-    async def scenario(running: Running) -> None:
-        reader, writer = await running.connect(HELLO)
-        await _until(lambda: running.server.connections == 1)
-        await running.server.stop_accepting()
-        begun = time.monotonic()
-
-        assert 0 == await running.server.drain(10)
-        assert time.monotonic() - begun < 3
-        assert b"" == await reader.read()
-        writer.close()
 
     serve(scenario)
 

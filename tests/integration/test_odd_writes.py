@@ -1,10 +1,7 @@
 """Cases 20 to 22: odd users, keys and values through a real producer, to where each of them ends up in Kafka."""
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from lastlogin_producer.dictproto.tabescape import escape
 from lastlogin_schemas import codec, framing
@@ -12,7 +9,7 @@ from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_stack.layout import Layout
 from tests.support.backend import kafka_settings
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, made_topics
+from tests.support.publisher import OutTopics
 
 
 NOW = b"1795387910161"
@@ -48,13 +45,6 @@ OTHERS: list[tuple[bytes, bytes, bytes, str]] = [
         for number, value in enumerate((b"", b"abc", b"-1", b"0", b"1e9", b"9" * 40, b"9223372036854775807"))
     ),
 ]
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
 
 
 def reply_to(path: Path, user: bytes, key: bytes, value: bytes) -> bytes:

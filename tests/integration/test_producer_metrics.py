@@ -3,28 +3,17 @@
 import socket
 import statistics
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from lastlogin_service.exits import CONFIG, TEMPFAIL
-from lastlogin_stack.layout import Layout
 from tests.support.dict_client import write
 from tests.support.http import get, samples
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, made_topics
+from tests.support.publisher import OutTopics
 
 
 NOW = "1795387910161"
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
 
 
 def scrape(producer: ProducerProcess) -> dict[str, float]:
@@ -128,12 +117,7 @@ def test_users_make_no_series(tmp_path: Path) -> None:
 
 def test_published(tmp_path: Path, topics: OutTopics) -> None:
     """What Kafka acknowledged is counted by topic and timed by batch; then nothing waits, and nothing is old."""
-    with ProducerProcess(
-        tmp_path,
-        KAFKA__BOOTSTRAP_SERVERS=topics.kafka.bootstrap_servers[0],
-        TOPICS__EVENTS=topics.events,
-        TOPICS__QUARANTINE=topics.quarantine,
-    ) as producer:
+    with ProducerProcess(tmp_path, **topics.producer_settings) as producer:
         producer.serve()
         for user in "ab":
             login(producer, user)

@@ -1,42 +1,21 @@
 """A stop while Kafka hangs, with the producer as a process of its own."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from lastlogin_stack.kafka import Kafka
-from lastlogin_stack.layout import Layout
 from tests.support.audit import audit, read_topics
 from tests.support.dict_client import Load
 from tests.support.process import halted
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, made_topics
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
-
-
-def with_kafka(directory: Path, topics: OutTopics) -> ProducerProcess:
-    """A producer that publishes to `topics`."""
-    return ProducerProcess(
-        directory,
-        KAFKA__BOOTSTRAP_SERVERS=topics.kafka.bootstrap_servers[0],
-        TOPICS__EVENTS=topics.events,
-        TOPICS__QUARANTINE=topics.quarantine,
-    )
+from tests.support.publisher import OutTopics
 
 
 def test_sigterm_while_kafka_hangs(topics: OutTopics, kafka: Kafka, tmp_path: Path) -> None:
     """A Kafka that is there and does not answer delays no stop beyond the deadline; what it did not take is kept."""
     pid = kafka.process.pid()
     assert pid is not None
-    with with_kafka(tmp_path, topics) as producer:
+    with ProducerProcess(tmp_path, **topics.producer_settings) as producer:
         producer.serve()
         with Load(producer.socket, "hang-", threads=2, pause_s=0.01) as load:
             load.wait_until(lambda load: len(load.acknowledged) >= 100)

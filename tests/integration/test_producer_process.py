@@ -2,38 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from lastlogin_service.exits import CONFIG, TEMPFAIL
-from lastlogin_stack.layout import Layout
 from tests.support.dict_client import Load, write
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, made_topics
+from tests.support.publisher import OutTopics
 
 
 MIB = 1_048_576
 NOW = "1795387910161"
 STOPS = 100 if os.environ.get("LASTLOGIN_SOAK") else 5
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
-
-
-def with_kafka(directory: Path, topics: OutTopics) -> ProducerProcess:
-    """A producer that publishes to `topics`."""
-    return ProducerProcess(
-        directory,
-        KAFKA__BOOTSTRAP_SERVERS=topics.kafka.bootstrap_servers[0],
-        TOPICS__EVENTS=topics.events,
-        TOPICS__QUARANTINE=topics.quarantine,
-    )
 
 
 def login(producer: ProducerProcess, user: str) -> bytes:
@@ -126,7 +105,10 @@ def test_a_broken_spool_ends_the_process(tmp_path: Path) -> None:
 
 def test_sigterm_under_load(topics: OutTopics, tmp_path: Path) -> None:
     """Each of five (soak: 100) times it answers who is connected, hands everything to Kafka and ends with 0 in 10 s."""
-    with with_kafka(tmp_path, topics) as producer, Load(producer.socket, "term-", threads=4) as load:
+    with (
+        ProducerProcess(tmp_path, **topics.producer_settings) as producer,
+        Load(producer.socket, "term-", threads=4) as load,
+    ):
         for stop in range(1, STOPS + 1):
             load.wait_until(lambda load, stop=stop: len(load.acknowledged) >= 200 * stop)  # type: ignore[misc]
             begun = time.monotonic()
@@ -145,7 +127,7 @@ def test_sigterm_under_load(topics: OutTopics, tmp_path: Path) -> None:
 def test_kill_9_under_load(topics: OutTopics, tmp_path: Path) -> None:
     """Whatever was acknowledged before each of five kills is in Kafka in the end, numbered without a hole."""
     acknowledged: set[str] = set()
-    with with_kafka(tmp_path, topics) as producer:
+    with ProducerProcess(tmp_path, **topics.producer_settings) as producer:
         for kill in range(5):
             producer.wait_until(lambda kill=kill: len(producer.said("dict_listening")) > kill)  # type: ignore[misc]
             with Load(producer.socket, f"kill{kill}-", threads=2) as load:

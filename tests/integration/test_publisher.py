@@ -22,18 +22,11 @@ from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from tests.support.process import halted
-from tests.support.publisher import OutTopics, eventually, made_topics, out_topics, publishing, waiting
+from tests.support.publisher import OutTopics, eventually, out_topics, publishing, waiting
 from tests.support.spool import BACKEND, append, open_spool, store, unnumbered
 
 
 WRITE = RawWrite(b"\xff\xfe", "bad_user", "no UTF-8", "statsdb", ((b"shared/x", b"1"),), BACKEND, 5)
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,9 @@ from lastlogin_producer import publisher as publisher_module
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool import Row, Spool
 from lastlogin_producer.spool.spool import FILE_NAME
-from lastlogin_stack.layout import Layout
 from tests.support.audit import holes
-from tests.support.publisher import OutTopics, eventually, made_topics, publishing, waiting
+from tests.support.publisher import OutTopics, eventually, publishing, waiting
 from tests.support.spool import BACKEND, append, open_spool, store, unnumbered
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
 
 
 class Made(list[AIOKafkaProducer]):

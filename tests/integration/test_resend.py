@@ -3,25 +3,14 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from lastlogin_producer.outcome import Outcome
-from lastlogin_stack.layout import Layout
 from tests.support.command import Ended, service
 from tests.support.dict_client import write
 from tests.support.producer import ProducerProcess
-from tests.support.publisher import OutTopics, made_topics
+from tests.support.publisher import OutTopics
 from tests.support.spool import append, open_spool, unnumbered
-
-
-@pytest.fixture
-def topics(stack: Layout) -> Iterator[OutTopics]:
-    """Topics of one test, made."""
-    with made_topics(stack) as topics:
-        yield topics
 
 
 def command(directory: Path, since: str) -> Ended:
@@ -32,12 +21,7 @@ def command(directory: Path, since: str) -> Ended:
 
 def test_a_running_producer(topics: OutTopics, tmp_path: Path) -> None:
     """What Kafka has taken goes out once more."""
-    kafka = {
-        "KAFKA__BOOTSTRAP_SERVERS": topics.kafka.bootstrap_servers[0],
-        "TOPICS__EVENTS": topics.events,
-        "TOPICS__QUARANTINE": topics.quarantine,
-    }
-    with ProducerProcess(tmp_path, **kafka) as producer:
+    with ProducerProcess(tmp_path, **topics.producer_settings) as producer:
         producer.serve()
         for user in ("a", "b"):
             assert b"O1\n" == write(producer.socket, user, f"shared/last-login/imap/{user}", "1795387910161")

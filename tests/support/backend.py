@@ -81,13 +81,8 @@ class Backend:
 
 def kafka_settings(layout: Layout, topics: OutTopics) -> dict[str, str]:
     """A producer's settings that make it publish to `topics`."""
-    return {
-        # A fixed one, for of a start that is cut short the log does not tell.
-        "METRICS__PORT": str(layout.producer_metrics_port),
-        "KAFKA__BOOTSTRAP_SERVERS": topics.kafka.bootstrap_servers[0],
-        "TOPICS__EVENTS": topics.events,
-        "TOPICS__QUARANTINE": topics.quarantine,
-    }
+    # A fixed port, for of a start that is cut short the log does not tell.
+    return {"METRICS__PORT": str(layout.producer_metrics_port), **topics.producer_settings}
 
 
 def percentile(values: Iterable[float], share: float) -> float:

@@ -70,14 +70,8 @@ class Cluster:
 class ClusterProducer(ProducerProcess):
     """A producer that publishes to the cluster."""
 
-    def __init__(self, directory: Path, cluster: Cluster, topics: OutTopics) -> None:
-        super().__init__(
-            directory,
-            KAFKA__BOOTSTRAP_SERVERS=",".join(cluster.servers),
-            KAFKA__REQUEST_TIMEOUT_MS=str(REQUEST_TIMEOUT_MS),
-            TOPICS__EVENTS=topics.events,
-            TOPICS__QUARANTINE=topics.quarantine,
-        )
+    def __init__(self, directory: Path, topics: OutTopics) -> None:
+        super().__init__(directory, KAFKA__REQUEST_TIMEOUT_MS=str(REQUEST_TIMEOUT_MS), **topics.producer_settings)
 
     def value(self, metric: str) -> float:
         """A metric without labels."""

@@ -42,6 +42,12 @@ def halted(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def memory_bytes(pid: int, name: str) -> int:
+    """Memory of a process: `VmRSS` now, `VmHWM` the most ever."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name))) * 1024
+
+
 class ServiceProcess:
     """An installed service; ends with the `with` block, whatever happened.
 

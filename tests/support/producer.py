@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.process import ServiceProcess, cpu_s
+from tests.support.process import ServiceProcess, cpu_s, memory_bytes
 
 
 class ProducerProcess(ServiceProcess):
@@ -47,15 +47,11 @@ class ProducerProcess(ServiceProcess):
 
     def peak_rss_bytes(self) -> int:
         """Most memory that it has ever held."""
-        return self._memory("VmHWM")
+        return memory_bytes(self.pid, "VmHWM")
 
     def rss_bytes(self) -> int:
         """Memory that it holds."""
-        return self._memory("VmRSS")
-
-    def _memory(self, name: str) -> int:
-        status = Path(f"/proc/{self.pid}/status").read_text("ascii")
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith(name))) * 1024
+        return memory_bytes(self.pid, "VmRSS")
 
     def virtual_bytes(self) -> int:
         """Address space that it uses now."""

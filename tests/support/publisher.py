@@ -58,6 +58,15 @@ class OutTopics:
         self._admin = AdminClient(self._servers)
         self._made: list[str] = []
 
+    @property
+    def producer_settings(self) -> dict[str, str]:
+        """Variables, without their prefix, with which a producer publishes here."""
+        return {
+            "KAFKA__BOOTSTRAP_SERVERS": ",".join(self.kafka.bootstrap_servers),
+            "TOPICS__EVENTS": self.events,
+            "TOPICS__QUARANTINE": self.quarantine,
+        }
+
     def create(self, name: str, partitions: int = 3) -> None:
         """Make a topic as `lastlogin topics apply` would."""
         spec = topic_spec(
