@@ -14,6 +14,8 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.process import cpu_s, memory_bytes
+
 
 # Not in memory, as /tmp may be.
 DISK = "/var/tmp"  # noqa: S108 - a directory of its own is made in it
@@ -80,13 +82,11 @@ class Process:
 
     def cpu_s(self) -> float:
         """Seconds of CPU so far, of all its threads."""
-        fields = Path(f"/proc/{self._child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self._child.pid)
 
     def peak_rss_mib(self) -> float:
         """Most memory that it has ever held, in MiB."""
-        status = Path(f"/proc/{self._child.pid}/status").read_text("ascii")
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+        return memory_bytes(self._child.pid, "VmHWM") / 1_048_576
 
     def wait_for(self, path: Path) -> None:
         """Wait until somebody listens at `path`. Raises TimeoutError with what the process has said."""

@@ -16,6 +16,7 @@ from lastlogin_producer.spool.last_number import LastNumber
 from lastlogin_producer.spool.layout import (
     ROW_OVERHEAD_BYTES,
     Meta,
+    connect,
     create,
     is_current,
     is_new,
@@ -37,9 +38,6 @@ _FINISH_TIMES = 20
 
 # Rows that wait again with one transaction; logins are stored between two of them.
 _WAIT_AGAIN_ROWS = 5_000
-
-# Below the 2 s that a login may wait. Only a person with the sqlite3 shell can hold the file's lock.
-_BUSY_TIMEOUT_S = 1.0
 
 _COLUMNS = 4
 # Of the table messages, for so many rows at once.
@@ -85,7 +83,7 @@ class SpoolFile:
 
     def _inspect(self) -> None:
         """Look for damage without changing anything: who opens for writing also empties the WAL, broken or not."""
-        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+        connection = connect(self.path)
         try:
             if is_new(connection, self.path) or not is_current(connection):
                 return
@@ -296,9 +294,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # Never made here: a file that goes away while in use is for the next start, which gives it a new epoch.
-    # The writer's thread uses what another one opened.
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    # A file that goes away while in use is for the next start, which gives it a new epoch.
+    connection = connect(path, "mode=rw")
     connection.execute("PRAGMA synchronous = FULL")
     return connection

@@ -26,6 +26,10 @@ APPLICATION_ID = 0x4C4C7370
 # What a row costs in the file beside its body: sequence, kind, checksum, cell pointer, its share of the page.
 ROW_OVERHEAD_BYTES = 20
 
+# Below the 2 s that a login may wait. Only a person with the sqlite3 shell can hold the file's lock; a reader waits for
+# the moment in which the writer starts a new WAL.
+_BUSY_TIMEOUT_S = 1.0
+
 AsideReason = Literal["damaged", "too_large", "invalid_record", "corrupt", "policy_violation"]
 ASIDE_REASONS: tuple[AsideReason, ...] = get_args(AsideReason)
 
@@ -68,6 +72,15 @@ class Meta(NamedTuple):
     def checksum(self) -> int:
         """CRC-32C over all: a watermark with a flipped bit would pass over messages without a word."""
         return crc32c(repr(tuple(self)).encode())
+
+
+def connect(path: Path, how: str = "mode=ro") -> sqlite3.Connection:
+    """Open the file, which is never made here; `how` is the query of SQLite's URI. Transactions are the caller's.
+
+    For one thread at a time, whichever it is.
+    """
+    uri = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
 
 
 def read_meta(connection: sqlite3.Connection) -> Meta:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lastlogin_producer.spool.faults import translated
-
-
-_BUSY_TIMEOUT_S = 1.0
+from lastlogin_producer.spool.layout import connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ def stored_levels(path: Path) -> StoredLevels:
 def _connect(path: Path) -> sqlite3.Connection:
     # Without a WAL nobody has it open; SQLite would make one for us, and leave it behind.
     how = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=_BUSY_TIMEOUT_S)
+    return connect(path, how)
 
 
 def moved_aside_files(path: Path) -> list[Path]:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lastlogin_producer.spool.faults import Damaged, translated
+from lastlogin_producer.spool.layout import connect
 from lastlogin_producer.spool.row import Row, checksum
 from lastlogin_schemas import avro
 
-
-# Only the moment in which the writer starts a new WAL makes a reader wait.
-_BUSY_TIMEOUT_S = 1.0
 
 _HELD = """
 SELECT messages.* FROM held CROSS JOIN messages ON messages.sequence = held.sequence
@@ -32,13 +30,7 @@ class SpoolReader:
 
     def __init__(self, path: Path) -> None:
         with translated():
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro",
-                uri=True,
-                timeout=_BUSY_TIMEOUT_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._connection = connect(path)
 
     def read(self, after: int, max_rows: int, max_bytes: int) -> tuple[list[Row], list[int]]:
         """Rows above number `after` that wait, in order, and the numbers of those whose checksum is wrong.

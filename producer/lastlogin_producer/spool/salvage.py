@@ -24,6 +24,7 @@ from lastlogin_producer.spool.layout import (
     ASIDE_REASONS,
     ROW_OVERHEAD_BYTES,
     Meta,
+    connect,
     create,
     is_current,
     read_meta,
@@ -177,7 +178,7 @@ def _waiting(path: Path) -> _Waiting:
     """Which rows wait; all of them when the file cannot tell, or too many are held: to send some again does no harm."""
     with suppress(Exception):
         # Whoever opens it for writing also changes it.
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = connect(path)
         try:
             if is_current(connection):
                 held = frozenset(
