@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from lastlogin_producer.clock import WatchedClock
 from lastlogin_producer.dictproto import REFUSAL_REASONS
-from lastlogin_producer.publish_stats import PublishStats
+from lastlogin_producer.outbox import State
 from lastlogin_producer.rules import DROP_REASONS
 from lastlogin_producer.serving import CLOSE_REASONS, ServerStats
 from lastlogin_producer.settings import SpoolSettings
@@ -30,27 +30,13 @@ Label = TypeVar("Label", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolLevels:
-    """The spool at one moment."""
-
-    rows: int = 0
-    bytes: int = 0
-    oldest_age_s: float = 0.0
-    kept_rows: int = 0
-    kept_bytes: int = 0
-    set_aside: Mapping[str, int] = field(default_factory=dict)
-    resent_rows: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Sources:
     """What a scrape reads. Without them everything is 0."""
 
     server: ServerStats = field(default_factory=ServerStats)
     connections: Callable[[], int] = int
     clock: WatchedClock = field(default_factory=WatchedClock)
-    publishing: PublishStats = field(default_factory=PublishStats)
-    spool: Callable[[], SpoolLevels] = SpoolLevels
+    outbox: Callable[[], State] = State
     limits: SpoolSettings = field(default_factory=SpoolSettings)
     topics: TopicSettings = field(default_factory=TopicSettings)
 
@@ -119,7 +105,7 @@ class ProducerMetrics(Collector):
         )
 
     def _spool(self) -> Iterator[Metric]:
-        limits, levels = self._sources.limits, self._sources.spool()
+        limits, levels = self._sources.limits, self._sources.outbox().spool
         yield _gauge("spool_rows", "Messages on disk that Kafka has not acknowledged.", levels.rows)
         yield _gauge("spool_bytes", "Bytes that those take in the spool, of max_bytes.", levels.bytes)
         yield _gauge("spool_max_rows", "Rows above which logins are refused (spool.max_rows).", limits.max_rows)
@@ -144,7 +130,7 @@ class ProducerMetrics(Collector):
         yield _counter("spool_resent_rows", "Kept messages that a resend let wait again.", levels.resent_rows)
 
     def _kafka(self) -> Iterator[Metric]:
-        publishing, topics = self._sources.publishing, self._sources.topics
+        publishing, topics = self._sources.outbox().publishing, self._sources.topics
         yield _histogram(
             "kafka_publish_seconds",
             "From handing over a batch of messages to Kafka's acknowledgement, or to the error, by outcome.",

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.settings import ProducerSettings
-from lastlogin_service import logs
 from lastlogin_service.exits import Exit
 from lastlogin_service.notify import Notifier
 
@@ -25,18 +24,19 @@ async def reload_on_hangup(
     backend: str,
     use: Callable[[EventRules], None],
     *,
+    set_level: Callable[[str], None],
     notifier: Notifier,
 ) -> None:
-    """Each time that `hangup` is set, `reread` the settings and `use` their rules; until cancelled.
+    """Each time that `hangup` is set, `reread` the settings, `use` their rules and set their level of the log.
 
-    `settings` are those of the start. When the new ones are not good, each line of what `reread` raises as `Exit` is
-    logged and everything stays as it is.
+    Until cancelled. `settings` are those of the start. When the new ones are not good, each line of what `reread`
+    raises as `Exit` is logged and everything stays as it is.
     """
     while True:
         await hangup.wait()
         hangup.clear()
         with notifier.reloading():
-            await _reload(settings, reread, backend, use)
+            await _reload(settings, reread, backend, use, set_level)
 
 
 async def _reload(
@@ -44,6 +44,7 @@ async def _reload(
     reread: Callable[[], ProducerSettings],
     backend: str,
     use: Callable[[EventRules], None],
+    set_level: Callable[[str], None],
 ) -> None:
     try:
         # Asks for files, users, groups and this host's name, and reads networks by the thousand: logins go on.
@@ -53,7 +54,7 @@ async def _reload(
             _log.error(f"Not reloaded, the rules stay as they are: {line}", action="reload_refused")
     else:
         use(rules)
-        logs.set_level(new.log.level)
+        set_level(new.log.level)
         _tell(settings, new)
 
 

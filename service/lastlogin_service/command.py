@@ -140,8 +140,10 @@ def _run(name: str, source: Source[S], run: Callable[[S, Callable[[], S]], Corou
     log = structlog.get_logger(name)
     for warning in source.warnings(settings):
         log.warning(warning, action="secret_readable")
+    # Called before there is an event loop: a service may fork first.
+    service = run(settings, source.load)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, source.load))
+        runner.run(service)
 
 
 def _tell_defect(error: Exception) -> None:

@@ -11,12 +11,13 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import TypeAlias
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import Field
@@ -61,18 +62,25 @@ def new_registry(prefix: str, version: str) -> CollectorRegistry:
 class Endpoint:
     """The endpoint of the service `name`. `start` binds, `stop` frees the port.
 
-    `live` and `ready` are asked at each request, in the event loop: they must not block. A service that is not
-    live is not ready either.
+    `refresh` is awaited before each answer. `live` and `ready` are asked at each request, in the event loop: they must
+    not block. A service that is not live is not ready either.
     """
 
     def __init__(
-        self, settings: EndpointSettings, name: str, registry: CollectorRegistry, *, live: Check, ready: Check
+        self,
+        settings: EndpointSettings,
+        name: str,
+        registry: CollectorRegistry,
+        *,
+        live: Check,
+        ready: Check,
+        refresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._settings = settings
         self._name = name
         self._live = live
         self._ready = ready
-        app = web.Application(client_max_size=0)
+        app = web.Application(client_max_size=0, middlewares=[_after(refresh)] if refresh else ())
         app.router.add_get("/metrics", make_aiohttp_handler(registry))
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -112,6 +120,15 @@ class Endpoint:
         if reasons:
             body["reasons"] = list(reasons)
         return web.json_response(body, status=503 if reasons else 200)
+
+
+def _after(refresh: Callable[[], Awaitable[None]]) -> Middleware:
+    @web.middleware
+    async def refreshed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        await refresh()
+        return await handler(request)
+
+    return refreshed
 
 
 def _listen(address: str, port: int) -> socket.socket:

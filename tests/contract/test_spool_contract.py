@@ -8,10 +8,11 @@ from typing import Protocol
 
 import pytest
 
+from lastlogin_producer.outbox import Outbox
 from lastlogin_producer.outcome import Outcome
-from lastlogin_producer.spool import Spool
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from tests.fakes.memory_spool import MemorySpool
+from tests.support.outbox import producer_settings
 from tests.support.spool import BACKEND, decoded, open_spool, read_all, unnumbered
 
 
@@ -39,14 +40,17 @@ class MemoryKeeping(MemorySpool):
 
 
 class RealKeeping:
-    """The real one."""
+    """The real one, a process of its own."""
 
-    def __init__(self, spool: Spool) -> None:
-        self.append = spool.append
-        self._spool = spool
+    def __init__(self, outbox: Outbox, directory: Path) -> None:
+        self.append = outbox.append
+        self._outbox = outbox
+        self._directory = directory
 
     async def kept(self) -> list[Message]:
-        return [decoded(row) for row in await read_all(self._spool)]
+        await self._outbox.close()
+        async with open_spool(self._directory) as spool:
+            return [decoded(row) for row in await read_all(spool)]
 
 
 Make = Callable[[int], Awaitable[Keeping]]
@@ -60,7 +64,10 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         async def make(room: int) -> Keeping:
             if request.param == "memory":
                 return MemoryKeeping(room)
-            return RealKeeping(await exits.enter_async_context(open_spool(tmp_path / "spool", max_rows=room)))
+            outbox = Outbox.fork(producer_settings(tmp_path / "spool", max_rows=room))
+            exits.push_async_callback(outbox.close)
+            await outbox.open()
+            return RealKeeping(outbox, tmp_path / "spool")
 
         yield make
 

@@ -103,7 +103,7 @@ def test_a_million_lines_of_noise(backend: Backend, figures: Callable[[str], Non
     with Fuzz(backend.producer.socket, seed, 4) as fuzz, backend.load("beside-", threads=2, pause_s=0.01) as load:
         for share in (0.2, 1.0):
             fuzz.wait_until(lambda fuzz, share=share: fuzz.lines >= share * LINES, 120)  # type: ignore[misc]
-            rss.append(backend.producer.rss_bytes())
+            rss.append(backend.producer.memory_bytes())
     found = backend.finish()
     figures(
         f"seed {seed}, {fuzz.lines} lines, {fuzz.replies} replies, {len(load.acknowledged)} logins beside, RSS "

@@ -26,12 +26,12 @@ def test_steady_logins(backend: Backend, figures: Callable[[str], None]) -> None
     pid, begun = backend.producer.pid, time.monotonic()
     with backend.load("soak-", threads=4, pause_s=0.008) as load:
         load.wait_until(lambda _: time.monotonic() - begun > SECONDS / 10, SECONDS)
-        rss, others = backend.producer.rss_bytes(), threads_and_files(pid)
+        rss, others = backend.producer.memory_bytes(), threads_and_files(pid)
         load.wait_until(lambda _: time.monotonic() - begun > SECONDS, SECONDS + 10)
         waiting = backend.rows_waiting()
     rate = len(load.acknowledged) / (time.monotonic() - begun)
     backend.drain()
-    rss_end, others_end = backend.producer.rss_bytes(), threads_and_files(pid)
+    rss_end, others_end = backend.producer.memory_bytes(), threads_and_files(pid)
     found = backend.finish()
     p50, p99 = (1000 * percentile(load.seconds, share) for share in (0.5, 0.99))
     figures(

@@ -51,7 +51,7 @@ def test_kafka_away_costs_little(tmp_path: Path) -> None:
 
         assert not load.other_replies
         assert sorted(load.seconds)[len(load.seconds) * 99 // 100] < 0.05
-        assert producer.peak_rss_bytes() < 100 * MIB
+        assert producer.peak_memory_bytes() < 100 * MIB
         assert share < 0.1
         assert len(producer.output().splitlines()) < 10
 

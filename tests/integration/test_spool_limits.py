@@ -16,7 +16,7 @@ from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.spool import Spool, SpoolFault, room, steps, writer
 from lastlogin_producer.spool import spool as spool_module
 from lastlogin_producer.spool.spool import FILE_NAME
-from tests.support.spool import append, left, open_spool, read_all, store, unnumbered, users
+from tests.support.spool import append, keep, left, open_spool, read_all, store, unnumbered, users
 
 
 # A login that takes about 10 KiB.
@@ -243,7 +243,7 @@ import asyncio, sys, time
 from pathlib import Path
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool import BEGINNING, Spool
-from tests.support.spool import store
+from tests.support.spool import keep, store
 
 async def main():
     spool = Spool(SpoolSettings(directory=Path(sys.argv[1])), "mail1", time.time_ns)
@@ -322,7 +322,7 @@ async def test_a_callback_that_fails_holds_up_nobody(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     async with open_spool(tmp_path) as spool:
-        spool.append(unnumbered("a"), fail)
+        keep(spool, unnumbered("a"), fail)
 
         assert [Outcome.STORED] == await append(spool, unnumbered("b"))
     assert [ZeroDivisionError] == [type(context["exception"]) for context in reported]
@@ -333,8 +333,8 @@ async def test_messages_of_the_last_moment_are_stored(tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     async with open_spool(tmp_path) as spool:
         for number in range(100):
-            spool.append(unnumbered(f"user{number}"), outcomes.append)
-    spool.append(unnumbered("late"), outcomes.append)
+            keep(spool, unnumbered(f"user{number}"), outcomes.append)
+    keep(spool, unnumbered("late"), outcomes.append)
     await asyncio.sleep(0)
 
     assert [Outcome.STORED] * 100 + [Outcome.FULL] == outcomes

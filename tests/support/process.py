@@ -42,6 +42,17 @@ def halted(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+def children(pid: int) -> list[int]:
+    """Processes that it has started and that have not ended."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+
+
+def shared_once_bytes(*pids: int) -> int:
+    """Memory that processes hold together, what they share counted once: `Pss` of proc_pid_smaps(5), added up."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()]
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
 def memory_bytes(pid: int, name: str) -> int:
     """Memory of a process: `VmRSS` now, `VmHWM` the most ever."""
     status = Path(f"/proc/{pid}/status").read_text("ascii")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.process import ServiceProcess, cpu_s, memory_bytes
+from tests.support.process import ServiceProcess, children, cpu_s, memory_bytes, shared_once_bytes
 
 
 class ProducerProcess(ServiceProcess):
@@ -37,21 +37,29 @@ class ProducerProcess(ServiceProcess):
         starts = len(self.said("spool_open"))
         self.wait_until(lambda: len(self.said("dict_listening")) >= max(1, starts) and self.socket.exists())
 
+    @property
+    def outbox(self) -> int:
+        """Process id of its outbox."""
+        [pid] = children(self.pid)
+        return pid
+
     def cpu_s(self) -> float:
-        """Seconds of CPU that it has used."""
-        return cpu_s(self.pid)
+        """Seconds of CPU that it and its outbox have used."""
+        return cpu_s(self.pid) + cpu_s(self.outbox)
 
     def waited_for_cpu_s(self) -> float:
         """Seconds that its main thread could have run and others did (sched-stats, the second number)."""
         return int(Path(f"/proc/{self.pid}/schedstat").read_text("ascii").split()[1]) / 1e9
 
-    def peak_rss_bytes(self) -> int:
-        """Most memory that it has ever held."""
-        return memory_bytes(self.pid, "VmHWM")
+    def peak_memory_bytes(self) -> int:
+        """No less than the most memory that it and its outbox have ever held: their peaks, less what they share now."""
+        pids = self.pid, self.outbox
+        shared = sum(memory_bytes(pid, "VmRSS") for pid in pids) - shared_once_bytes(*pids)
+        return sum(memory_bytes(pid, "VmHWM") for pid in pids) - shared
 
-    def rss_bytes(self) -> int:
-        """Memory that it holds."""
-        return memory_bytes(self.pid, "VmRSS")
+    def memory_bytes(self) -> int:
+        """Memory that it and its outbox hold."""
+        return shared_once_bytes(self.pid, self.outbox)
 
     def virtual_bytes(self) -> int:
         """Address space that it uses now."""

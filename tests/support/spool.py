@@ -11,6 +11,7 @@ from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.records import decoded
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool import BEGINNING, Row, Spool
+from lastlogin_producer.spool.row import unnumbered_body
 from lastlogin_producer.spool.spool import FILE_NAME
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from tests.support.logins import LOGIN
@@ -47,6 +48,11 @@ async def open_spool(
         await spool.close()
 
 
+def keep(spool: Spool, message: Message, done: Callable[[Outcome], None]) -> None:
+    """Append one message; `done` is told what becomes of it."""
+    spool.append([unnumbered_body(message)], done)
+
+
 async def append(spool: Spool, *messages: Message) -> list[Outcome]:
     """Append all at once, wait, and return what became of each."""
     outcomes: list[Outcome] = []
@@ -58,7 +64,7 @@ async def append(spool: Spool, *messages: Message) -> list[Outcome]:
             settled.set()
 
     for message in messages:
-        spool.append(message, done)
+        keep(spool, message, done)
     async with asyncio.timeout(10):
         await settled.wait()
     return outcomes

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from lastlogin_producer.outcome import Outcome
-from tests.support.spool import open_spool, unnumbered
+from tests.support.spool import keep, open_spool, unnumbered
 
 
 # As many logins at a time as make groups of several.
@@ -30,7 +30,7 @@ async def store_for_ever(directory: Path, number: int) -> None:
     async with open_spool(directory) as spool:
         while True:
             await free.acquire()
-            spool.append(unnumbered(f"user{number}"), partial(done, number))
+            keep(spool, unnumbered(f"user{number}"), partial(done, number))
             number += 1
 
 

@@ -13,10 +13,12 @@ import pytest
 
 from lastlogin_producer.health import Health
 from lastlogin_producer.oldest import OldestWaiting
+from lastlogin_producer.outbox import State
+from lastlogin_producer.outbox.health import SpoolHealth
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.service import _first_end
 from lastlogin_producer.spool import Spool, SpoolFault
-from tests.support.spool import append, open_spool, store, unnumbered
+from tests.support.spool import append, keep, open_spool, store, unnumbered
 
 
 SERVED: Any = SimpleNamespace(listening=True, misplaced=False)
@@ -49,7 +51,7 @@ class SilentDisk:
 
 async def test_a_silent_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """After 2 s it is not ready, after 60 s not alive; when the disk answers again it is both."""
-    health = Health(spool, SERVED, ())
+    health = SpoolHealth(spool, ())
     disk = SilentDisk(spool)
     asked = asyncio.create_task(append(spool, unnumbered()))
     await asyncio.sleep(0)
@@ -71,7 +73,7 @@ async def test_a_silent_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> N
 async def test_a_spool_that_has_failed(tmp_path: Path) -> None:
     """A spool whose file is gone is not alive."""
     async with open_spool(tmp_path / "spool") as spool:
-        health = Health(spool, SERVED, ())
+        health = SpoolHealth(spool, ())
         (tmp_path / "spool" / "spool.sqlite").unlink()
         await append(spool, unnumbered())
         await asyncio.wait_for(asyncio.shield(spool.failed), 10)
@@ -81,12 +83,12 @@ async def test_a_spool_that_has_failed(tmp_path: Path) -> None:
 
 async def test_a_writer_that_has_died(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect that ends the thread that writes is told though nobody logs in."""
-    health = Health(spool, SERVED, ())
+    health = SpoolHealth(spool, ())
     alive = health.live()
     monkeypatch.setattr(spool._writer, "_collect", lambda: 1 / 0)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     # Wakes it, should it wait already; otherwise it has ended, and this is never answered.
-    spool.append(unnumbered(), lambda _: None)
+    keep(spool, unnumbered(), lambda _: None)
     await asyncio.to_thread(spool._thread.join, 10)
 
     assert [] == alive
@@ -96,7 +98,7 @@ async def test_a_writer_that_has_died(spool: Spool, monkeypatch: pytest.MonkeyPa
 async def test_a_part_that_has_ended(spool: Spool) -> None:
     """A task that ends, however it does, is told by its name."""
     part = asyncio.create_task(asyncio.sleep(0), name="publisher")
-    health = Health(spool, SERVED, {part})
+    health = SpoolHealth(spool, {part})
     before = health.live()
     await part
 
@@ -116,15 +118,36 @@ async def test_a_part_that_ends_ends_the_service(
         await asyncio.wait_for(_first_end(spool, {asyncio.create_task(part())}, asyncio.Event()), 5)
 
 
-async def test_a_socket_that_is_not_found(spool: Spool) -> None:
+def outbox(silent_s: float = 0.0, *, dead: str = "", refusing: str = "") -> Any:
+    """An outbox that has said so."""
+    return SimpleNamespace(silent_s=silent_s, state=State(dead=[dead][not dead :], refusing=[refusing][not refusing :]))
+
+
+def test_a_socket_that_is_not_found() -> None:
     """Without a socket that clients find it is alive, and not ready."""
     closed: Any = SimpleNamespace(listening=False, misplaced=False)
     misplaced: Any = SimpleNamespace(listening=True, misplaced=True)
 
-    assert ["The dict socket is not served"] == Health(spool, closed, ()).ready()
-    [reason] = Health(spool, misplaced, ()).ready()
+    assert ["The dict socket is not served"] == Health(outbox(), closed, ()).ready()
+    [reason] = Health(outbox(), misplaced, ()).ready()
     assert "removed or replaced" in reason
-    assert [] == Health(spool, misplaced, ()).live()
+    assert [] == Health(outbox(), misplaced, ()).live()
+
+
+def test_what_the_outbox_says_of_itself() -> None:
+    """What makes the spool dead or full makes the producer so."""
+    health = Health(outbox(dead="no disk", refusing="full"), SERVED, ())
+
+    assert (["no disk"], ["full"]) == (health.live(), health.ready())
+
+
+def test_an_outbox_that_does_not_answer() -> None:
+    """After 2 s the producer is not ready, whatever the outbox said last; after 60 s it is not alive."""
+    said = {seconds: Health(outbox(seconds), SERVED, ()) for seconds in (1.0, 3.0, 61.0)}
+
+    assert ([], []) == (said[1.0].live(), said[1.0].ready())
+    assert ([], ["The outbox has not answered for 3 s"]) == (said[3.0].live(), said[3.0].ready())
+    assert ["The outbox has not answered for more than 60 s"] == said[61.0].live()
 
 
 async def test_a_disk_that_does_not_read(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from lastlogin_producer.dictproto import REFUSAL_REASONS
-from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources, SpoolLevels
+from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources
+from lastlogin_producer.outbox import SpoolLevels, State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.rules import DROP_REASONS
 from lastlogin_producer.serving import CLOSE_REASONS
@@ -84,26 +85,27 @@ def test_labels_exist_from_the_start(name: str, label: str, values: tuple[str, .
 def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
     """What changes in the sources after the start is in the next scrape."""
     registry = CollectorRegistry()
-    levels = [SpoolLevels()]
+    said = [State()]
     sources = Sources(
         connections=lambda: 3,
-        spool=lambda: levels[0],
+        outbox=lambda: said[0],
         limits=SpoolSettings(max_rows=10, max_bytes=1000),
         topics=TopicSettings(events="logins"),
     )
     ProducerMetrics(registry, sources)
-    levels[0] = SpoolLevels(
+    levels = SpoolLevels(
         rows=5, bytes=600, oldest_age_s=12.5, kept_rows=7, kept_bytes=800, set_aside={"damaged": 1}, resent_rows=4
     )
+    said[0] = State(levels)
     sources.server.accepted = 7
     sources.server.closed["idle"] += 2
     sources.server.refused["lookup"] += 3
     sources.server.quarantined["bad_key"] += 4
     sources.server.dropped["network"] += 6
     sources.clock.steps_back = 8
-    sources.publishing.published["logins"] += 100
-    sources.publishing.in_flight = lambda: 9
-    sources.publishing.seconds["failed"].observe(21.0)
+    said[0].publishing.published["logins"] += 100
+    said[0].publishing.in_flight = lambda: 9
+    said[0].publishing.seconds["failed"].observe(21.0)
     sources.server.reply_seconds[Outcome.FULL].observe(0.003)
 
     assert 3 == value(registry, "dict_connections")

@@ -3,11 +3,14 @@
 import fcntl
 import os
 import stat
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
 
+
+_LOCK_TIMES, _LOCK_S = 20, 0.05
 
 _ALLOW = "ask as the user that the producer runs as (the doctor also as root), or give this user that right"
 
@@ -137,7 +140,7 @@ class SpoolLock:
         except OSError as error:
             raise Exit(TEMPFAIL, f"{path}: cannot open the spool's lock file: {error.strerror}") from None
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except OSError as error:
             os.close(self._descriptor)
             if not isinstance(error, BlockingIOError):
@@ -146,6 +149,15 @@ class SpoolLock:
                 TEMPFAIL,
                 f"{path}: another producer uses this spool; stop it, or give this one a spool.directory of its own",
             ) from None
+
+    def _lock(self) -> None:
+        """Wait a moment for an outbox that is about to notice that its producer was killed."""
+        for _ in range(_LOCK_TIMES - 1):
+            try:
+                return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_LOCK_S)
+        return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
         """Let another process have the spool."""

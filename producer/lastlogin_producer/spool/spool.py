@@ -7,7 +7,7 @@ the reader's business, each in a thread of its own.
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -23,9 +23,8 @@ from lastlogin_producer.spool.layout import AsideReason
 from lastlogin_producer.spool.opening import keep_of, open_file
 from lastlogin_producer.spool.reader import SpoolReader
 from lastlogin_producer.spool.resend import Resend
-from lastlogin_producer.spool.row import Row, unnumbered_body
+from lastlogin_producer.spool.row import Kind, Row
 from lastlogin_producer.spool.writer import Done, Entry, Gone, GroupWriter, Malformed, Report, Stop
-from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
 
@@ -167,23 +166,17 @@ class Spool:
         """Whether the thread that writes is there; it ends with `close`, and never before."""
         return self._thread.is_alive()
 
-    def append(self, message: LoginEvent | RawWrite, done: Done) -> None:
-        """Store `message`, then call `done(outcome)` in the event loop: once, in order of append. Never blocks.
+    def append(self, messages: Sequence[tuple[Kind, bytes]], done: Done) -> None:
+        """Store `messages`, each as `unnumbered_body` gives it. Never blocks.
 
-        `STORED`: on disk, it will reach Kafka. `FULL`: not stored and never will be. `UNCONFIRMED`: maybe stored.
-        Only a message that meets a full queue or a closed spool, or that does not fit its schema, is refused out of
-        turn, at the loop's next round.
+        `done(outcome)` is called in the event loop for each of them, once, in order of append. `STORED`: on disk, it
+        will reach Kafka. `FULL`: not stored and never will be. `UNCONFIRMED`: maybe stored. Only messages that meet a
+        full queue or a closed spool are refused out of turn, all of a call, at the loop's next round.
         """
-        try:
-            kind, body = unnumbered_body(message)
-        except Exception as error:  # noqa: BLE001 - whatever the encoder meets; the others must not suffer
-            self._loop.call_soon(done, Outcome.FULL)
-            _log.error(
-                f"A message does not fit its schema and is refused: {type(error).__name__}", action="message_refused"
-            )
-            return
-        if self._queued >= MAX_QUEUED or self._queued_bytes + len(body) > MAX_QUEUED_BYTES or self._closed:
-            self._loop.call_soon(done, Outcome.FULL)
+        size = sum([len(body) for _, body in messages])
+        if self._queued + len(messages) > MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES or self._closed:
+            for _ in messages:
+                self._loop.call_soon(done, Outcome.FULL)
             if not self._closed and self._occasionally.suppressed("queue") is not None:
                 _log.error(
                     f"Refusing logins: {self._queued} wait for the disk, which does not answer", action="queue_full"
@@ -191,11 +184,11 @@ class Spool:
             return
         if not self._queued:
             self._answered_at = self._loop.time()
-        self._queued += 1
-        self._queued_bytes += len(body)
+        self._queued += len(messages)
+        self._queued_bytes += size
         if not self._batch:
             self._loop.call_soon(self._submit)
-        self._batch.append((kind, body, done))
+        self._batch += [(kind, body, done) for kind, body in messages]
 
     def _submit(self) -> None:
         """Hand over all that was appended in a round of the loop at once: handing over costs more than appending."""

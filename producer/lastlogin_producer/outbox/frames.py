@@ -1,0 +1,101 @@
+"""What the two processes of a producer say to each other over a socket pair, as bytes. Pure.
+
+    frame      what it is (1 byte), length of the rest (4), the rest
+    MESSAGES   number of the batch (4), how many (4), a kind each (1), a length each (4), the bodies
+    OUTCOMES   number of the batch (4), an outcome for each message in turn (1)
+    SAYING     anything else, pickled: seldom, and both sides are the same program
+
+All numbers are unsigned and little-endian. Logins go through here by the ten thousand a second, so a batch is packed
+and unpacked at once.
+"""
+
+import pickle
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.spool.row import Kind
+
+
+MESSAGES, OUTCOMES, SAYING = 1, 2, 3
+
+_HEAD = struct.Struct("<BI")
+_BATCH = struct.Struct("<II")
+_NUMBER = struct.Struct("<I")
+_OUTCOMES = tuple(Outcome)
+_CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+def messages(batch: int, kinds: Sequence[Kind], bodies: Sequence[bytes]) -> bytes:
+    """Frame a batch of messages, each body as `unnumbered_body` gives it."""
+    count, together = len(bodies), b"".join(bodies)
+    head = _HEAD.pack(MESSAGES, _BATCH.size + 5 * count + len(together))
+    lengths = struct.pack(f"<{count}I", *map(len, bodies))
+    return b"".join((head, _BATCH.pack(batch, count), bytes(kinds), lengths, together))
+
+
+def read_messages(rest: bytes) -> tuple[int, list[tuple[Kind, bytes]]]:
+    """Return the number of the batch, and its messages."""
+    batch, count = _BATCH.unpack_from(rest)
+    at = _BATCH.size
+    kinds = rest[at : at + count]
+    at += count
+    lengths = struct.unpack_from(f"<{count}I", rest, at)
+    bounds = pairwise(accumulate(lengths, initial=at + 4 * count))
+    return batch, [(_KINDS[kind], rest[start:end]) for kind, (start, end) in zip(kinds, bounds, strict=True)]
+
+
+def outcomes(batch: int, of_each: Iterable[Outcome]) -> bytes:
+    """Frame what became of a batch."""
+    codes = bytes([_CODES[outcome] for outcome in of_each])
+    return _HEAD.pack(OUTCOMES, _NUMBER.size + len(codes)) + _NUMBER.pack(batch) + codes
+
+
+def read_outcomes(rest: bytes) -> tuple[int, list[Outcome]]:
+    """Return the number of the batch, and what became of each message."""
+    (batch,) = _NUMBER.unpack_from(rest)
+    return batch, [_OUTCOMES[code] for code in rest[_NUMBER.size :]]
+
+
+def saying(*words: Any) -> bytes:
+    """Frame anything."""
+    rest = pickle.dumps(words)
+    return _HEAD.pack(SAYING, len(rest)) + rest
+
+
+def read_saying(rest: bytes) -> tuple[Any, ...]:
+    """Return what was framed."""
+    words: tuple[Any, ...] = pickle.loads(rest)  # noqa: S301 - from our own process, over a socket without a name
+    return words
+
+
+class Frames:
+    """Cuts a stream into frames."""
+
+    def __init__(self) -> None:
+        self._left = bytearray()
+        self._needed = _HEAD.size
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield what it is and the rest, of each frame that is whole now."""
+        if self._left:
+            self._left += data
+            if len(self._left) < self._needed:
+                return
+            data = bytes(self._left)
+            self._left.clear()
+        at = 0
+        while True:
+            self._needed = _HEAD.size
+            if len(data) - at >= _HEAD.size:
+                what, size = _HEAD.unpack_from(data, at)
+                self._needed += size
+            if len(data) - at < self._needed:
+                self._left += data[at:]
+                return
+            start = at + _HEAD.size
+            at += self._needed
+            yield what, data[start:at]

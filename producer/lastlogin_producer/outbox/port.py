@@ -1,0 +1,105 @@
+"""The outbox's end of the connection to the serving process."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from lastlogin_producer.outbox import frames
+from lastlogin_producer.outbox.state import State
+from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.publisher import Publisher
+from lastlogin_producer.spool import Spool
+from lastlogin_service import logs
+from lastlogin_service.exits import TEMPFAIL, Exit
+
+
+class Port(asyncio.Protocol):
+    """Takes messages for the spool, tells outcomes and answers questions, from `open` on.
+
+    When the other process is gone, this one ends at once: what was acknowledged is on disk, and the next start must
+    find the spool free.
+    """
+
+    def __init__(self) -> None:
+        # Set when the order comes to close everything.
+        self.closing = asyncio.Event()
+        self._frames = frames.Frames()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def open(self, spool: Spool, publisher: Publisher, state: Callable[[], State]) -> None:
+        """Say that messages can be stored from now on."""
+        self._spool = spool
+        self._publisher = publisher
+        self._state = state
+        self._send("opened", spool.backend, spool.epoch)
+
+    def fail(self, end: Exit) -> None:
+        """Say that nothing can be stored any more, and that the producer has to end with this."""
+        self._send("failed", end.code, end.message)
+
+    def close(self) -> None:
+        """Say nothing more."""
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keep the way back."""
+        self._transport = transport
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """End, unless that was asked for."""
+        if not self.closing.is_set():
+            os._exit(TEMPFAIL)
+
+    def data_received(self, data: bytes) -> None:
+        """Store messages, and do what is asked."""
+        for what, rest in self._frames.feed(data):
+            if what == frames.MESSAGES:
+                batch, entries = frames.read_messages(rest)
+                self._spool.append(entries, _Answers(self, batch, len(entries)).add)
+            else:
+                self._do(*frames.read_saying(rest))
+
+    def answer(self, batch: int, outcomes: list[Outcome]) -> None:
+        """Tell what became of a batch."""
+        self._transport.write(frames.outcomes(batch, outcomes))
+
+    def _do(self, question: int, what: str, *words: Any) -> None:
+        match what, words:
+            case "state", ():
+                self._send(question, self._state())
+            case "drain", (timeout_s,):
+                task = asyncio.get_running_loop().create_task(self._drain(question, timeout_s))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case "level", (name,):
+                logs.set_level(name)
+            case "close", ():
+                self.closing.set()
+
+    async def _drain(self, question: int, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._publisher.drain()
+        self._send(question, None)
+
+    def _send(self, *words: Any) -> None:
+        self._transport.write(frames.saying(*words))
+
+
+class _Answers:
+    """Collects the outcomes of a batch, which come in turn; `add` takes the next one."""
+
+    __slots__ = ("_batch", "_count", "_outcomes", "_port")
+
+    def __init__(self, port: Port, batch: int, count: int) -> None:
+        self._port = port
+        self._batch = batch
+        self._count = count
+        self._outcomes: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == self._count:
+            self._port.answer(self._batch, self._outcomes)

@@ -1,0 +1,111 @@
+"""The two processes of a producer: what becomes of one when the other ends, hangs or is told to stop."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.activation import ActivatedProducer
+from tests.support.dict_client import write
+from tests.support.process import halted, wait_until
+from tests.support.producer import ProducerProcess
+
+
+NOW = "1795387910161"
+
+
+@pytest.fixture
+def producer(tmp_path: Path) -> Iterator[ProducerProcess]:
+    """A producer that serves, without Kafka."""
+    with ProducerProcess(tmp_path) as producer:
+        producer.serve()
+        yield producer
+
+
+def login(producer: ProducerProcess, user: str) -> bytes:
+    """One login through the socket; the reply."""
+    return write(producer.socket, user, f"shared/last-login/imap/{user}/192.0.2.1", NOW)
+
+
+def sockets(pid: int) -> set[str]:
+    """The sockets that a process has open, by what the kernel calls them."""
+    open_files = (str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir())
+    return {name for name in open_files if name.startswith("socket:")}
+
+
+def test_an_outbox_that_is_killed(producer: ProducerProcess) -> None:
+    """Without it nothing can be stored: the producer ends with 75 and a sentence; the next start has every login."""
+    assert b"O1\n" == login(producer, "a")
+    os.kill(producer.outbox, signal.SIGKILL)
+
+    assert 75 == producer.wait()
+    assert "lastlogin-producer: The outbox, process " in producer.output()
+    assert not producer.socket.exists()
+    producer.start()
+    producer.wait_for("dict_listening", 2)
+    assert 1 == producer.said("spool_open")[-1]["rows"]
+
+
+def test_a_producer_that_is_killed(producer: ProducerProcess) -> None:
+    """Its outbox ends with it, so that the next start finds the spool free, at once."""
+    for starts in range(1, 6):
+        assert b"O1\n" == login(producer, f"user{starts}")
+        outbox = producer.outbox
+        producer.kill()
+        producer.start()
+        producer.wait_for("dict_listening", starts + 1)
+
+        assert starts == producer.said("spool_open")[-1]["rows"]
+        wait_until(lambda outbox=outbox: not Path(f"/proc/{outbox}").exists())  # type: ignore[misc]
+
+
+def test_an_outbox_that_hangs(producer: ProducerProcess) -> None:
+    """A login is answered within its 2 s, the producer is not ready and says why; afterwards all is well."""
+    assert [] == producer.reasons()
+    with halted(producer.outbox):
+        # A failure that says that nobody knows whether it was stored.
+        assert b"W" == login(producer, "a")[:1]
+        producer.wait_until(lambda: any("The outbox has not answered" in reason for reason in producer.reasons()))
+    producer.wait_until(lambda: not producer.reasons())
+
+    assert b"O1\n" == login(producer, "b")
+
+
+def test_signals_that_both_get(producer: ProducerProcess) -> None:
+    """A service manager and a terminal signal all processes: the outbox leaves that to the producer."""
+    outbox = producer.outbox
+    assert b"O1\n" == login(producer, "a")
+    os.kill(outbox, signal.SIGHUP)
+    os.kill(outbox, signal.SIGINT)
+    os.kill(outbox, signal.SIGTERM)
+    assert b"O1\n" == login(producer, "b")
+
+    assert 0 == producer.stop()
+    assert 2 == producer.said("stopped")[0]["rows"]
+    assert not Path(f"/proc/{outbox}").exists()
+
+
+def test_the_socket_is_not_the_outbox_s(tmp_path: Path) -> None:
+    """The outbox does not hold the socket that a service manager gave: with the producer gone nobody serves it."""
+    with ActivatedProducer(tmp_path) as producer:
+        producer.serve()
+
+        assert sockets(producer.pid)
+        assert not sockets(producer.pid) & sockets(producer.outbox)
+
+
+def test_the_level_of_the_log_reaches_the_outbox(tmp_path: Path) -> None:
+    """After a SIGHUP the outbox logs at the new level, too."""
+    file = tmp_path / "producer.toml"
+    file.write_text('[log]\nlevel = "error"\n', encoding="utf-8")
+    with ProducerProcess(tmp_path, arguments=["--config", str(file)]) as producer:
+        producer.wait_until(producer.socket.exists)
+        file.write_text('[log]\nlevel = "info"\n', encoding="utf-8")
+        os.kill(producer.pid, signal.SIGHUP)
+        producer.wait_for("reloaded")
+        assert 0 == producer.stop()
+
+        assert [] == producer.said("spool_open")
+        assert 1 == len(producer.said("stopped"))
