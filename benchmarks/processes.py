@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.process import cpu_s, memory_bytes
+from tests.support.process import children, cpu_s, peak_memory_bytes
 
 
 # Not in memory, as /tmp may be.
@@ -81,12 +81,15 @@ class Process:
             self._child = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | (environ or {}))
 
     def cpu_s(self) -> float:
-        """Seconds of CPU so far, of all its threads."""
-        return cpu_s(self._child.pid)
+        """Seconds of CPU so far, of all its threads and of the process that it has forked."""
+        return sum(map(cpu_s, self._pids()))
 
-    def peak_rss_mib(self) -> float:
-        """Most memory that it has ever held, in MiB."""
-        return memory_bytes(self._child.pid, "VmHWM") / 1_048_576
+    def peak_memory_mib(self) -> float:
+        """Most memory that it and the process that it has forked ever held, what they share counted once, in MiB."""
+        return peak_memory_bytes(*self._pids()) / 1_048_576
+
+    def _pids(self) -> list[int]:
+        return [self._child.pid, *children(self._child.pid)]
 
     def wait_for(self, path: Path) -> None:
         """Wait until somebody listens at `path`. Raises TimeoutError with what the process has said."""

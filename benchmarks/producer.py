@@ -51,9 +51,9 @@ class Runs:
     rates: list[float] = field(default_factory=list)
     cpu_us: list[float] = field(default_factory=list)
     generator_cores: list[float] = field(default_factory=list)
-    rss_mib: list[float] = field(default_factory=list)
+    memory_mib: list[float] = field(default_factory=list)
 
-    def add(self, answers: Answers, cpu_s: float, rss_mib: float, rate: float | None = None) -> None:
+    def add(self, answers: Answers, cpu_s: float, memory_mib: float, rate: float | None = None) -> None:
         """Add a run. Raises StackError when a login was lost, or when the generator was the limit."""
         if not answers.whole:
             raise StackError(f"not every login was stored: {answers}")
@@ -63,20 +63,20 @@ class Runs:
         self.rates.append(answers.rate if rate is None else rate)
         self.cpu_us.append(cpu_s / answers.stored * 1e6)
         self.generator_cores.append(cores)
-        self.rss_mib.append(rss_mib)
+        self.memory_mib.append(memory_mib)
 
     def tell(self, name: str) -> None:
         """Print median and spread."""
         click.echo(
             f"  {name:9} {spread(self.rates)} logins/s, {spread(self.cpu_us, ' us')} CPU a login, "
-            f"generator {spread(self.generator_cores, digits=2)} cores, peak RSS {max(self.rss_mib):.0f} MiB"
+            f"generator {spread(self.generator_cores, digits=2)} cores, peak memory {max(self.memory_mib):.0f} MiB"
         )
 
 
 def _bare(load: Load, seconds: float, runs: Runs) -> None:
     with bare_server() as (process, path):
         answers = load.run(path, seconds)
-        runs.add(answers, process.cpu_s(), process.peak_rss_mib())
+        runs.add(answers, process.cpu_s(), process.peak_memory_mib())
 
 
 def burst(load: Load, rounds: int) -> float:
@@ -88,7 +88,7 @@ def burst(load: Load, rounds: int) -> float:
         with producer(NOWHERE, _METRICS_PORT) as process:
             before = process.cpu_s()
             answers = load.run(process.socket, BURST_S)
-            ours.add(answers, process.cpu_s() - before, process.peak_rss_mib())
+            ours.add(answers, process.cpu_s() - before, process.peak_memory_mib())
     bare.tell("bare")
     ours.tell("producer")
     return median(ours.rates) / median(bare.rates)
@@ -108,7 +108,7 @@ def sustained(load: Load, rounds: int, kafka: str) -> float:
             rate = answers.stored / (time.monotonic() - begun)
             if process.published() != answers.stored:
                 raise StackError(f"{answers.stored} logins were stored, {process.published():.0f} published")
-            ours.add(answers, process.cpu_s() - before, process.peak_rss_mib(), rate)
+            ours.add(answers, process.cpu_s() - before, process.peak_memory_mib(), rate)
             answered.append(answers.rate)
     bare.tell("bare")
     ours.tell("producer")
@@ -150,7 +150,7 @@ def backlog(load: Load, kafka: str) -> None:
             click.echo(
                 f"  logins    p50 {answers.p50_ms:.2f} ms, p99 {answers.p99_ms:.2f} ms; all stored: {answers.whole}"
             )
-            click.echo(f"  memory    peak RSS {process.peak_rss_mib():.0f} MiB")
+            click.echo(f"  memory    {process.peak_memory_mib():.0f} MiB at most")
 
 
 @click.command()

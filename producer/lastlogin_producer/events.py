@@ -116,26 +116,29 @@ class EventRules:
         login_at_us = login_time_us(value)
         # Whole text by now: it consists of the pattern, the service, the user and the address.
         dict_key = key.decode()
-        return LoginEvent(
+        backend, dict_name = self._backend, write.dict_name
+        name = event_id(
+            backend=backend,
+            dict_name=dict_name,
             user=user,
             service=service,
             login_at_us=login_at_us,
             remote_ip=remote_ip,
-            attributes=attributes,
-            backend=self._backend,
-            dict_name=write.dict_name,
             dict_key=dict_key,
-            event_id=event_id(
-                backend=self._backend,
-                dict_name=write.dict_name,
-                user=user,
-                service=service,
-                login_at_us=login_at_us,
-                remote_ip=remote_ip,
-                dict_key=dict_key,
-                attributes=attributes,
-            ),
-            received_at_us=received_at_us,
+            attributes=attributes,
+        )
+        # In the order of the fields: a named tuple takes four times as long to be made by their names.
+        return LoginEvent(
+            user,
+            service,
+            login_at_us,
+            remote_ip,
+            attributes,
+            backend,
+            dict_name,
+            dict_key,
+            name,
+            received_at_us,
         )
 
     def _user(self, name: bytes) -> str:

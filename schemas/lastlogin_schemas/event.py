@@ -85,14 +85,16 @@ def event_id(
 
     The recipe is part of the contract; the schema's `event_id` field spells it out.
     """
-    data = (
-        _frequent(backend)
-        + _frequent(dict_name)
-        + _framed(user)
-        + _frequent(service)
-        + _framed(str(login_at_us))
-        + _frequent(remote_ip or "")
-        + _framed(dict_key)
+    data = b"".join(
+        (
+            _frequent(backend),
+            _frequent(dict_name),
+            _framed(user),
+            _frequent(service),
+            _framed(str(login_at_us)),
+            _frequent(remote_ip or ""),
+            _framed(dict_key),
+        )
     )
     for name in sorted(attributes):
         data += _framed(name) + _framed(attributes[name])

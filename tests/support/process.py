@@ -53,6 +53,12 @@ def shared_once_bytes(*pids: int) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
+def peak_memory_bytes(*pids: int) -> int:
+    """No less than the most memory that processes have ever held together: their peaks, less what they share now."""
+    shared = sum(memory_bytes(pid, "VmRSS") for pid in pids) - shared_once_bytes(*pids)
+    return sum(memory_bytes(pid, "VmHWM") for pid in pids) - shared
+
+
 def memory_bytes(pid: int, name: str) -> int:
     """Memory of a process: `VmRSS` now, `VmHWM` the most ever."""
     status = Path(f"/proc/{pid}/status").read_text("ascii")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.process import ServiceProcess, children, cpu_s, memory_bytes, shared_once_bytes
+from tests.support.process import ServiceProcess, children, cpu_s, peak_memory_bytes, shared_once_bytes
 
 
 class ProducerProcess(ServiceProcess):
@@ -52,10 +52,8 @@ class ProducerProcess(ServiceProcess):
         return int(Path(f"/proc/{self.pid}/schedstat").read_text("ascii").split()[1]) / 1e9
 
     def peak_memory_bytes(self) -> int:
-        """No less than the most memory that it and its outbox have ever held: their peaks, less what they share now."""
-        pids = self.pid, self.outbox
-        shared = sum(memory_bytes(pid, "VmRSS") for pid in pids) - shared_once_bytes(*pids)
-        return sum(memory_bytes(pid, "VmHWM") for pid in pids) - shared
+        """Most memory that it and its outbox have ever held."""
+        return peak_memory_bytes(self.pid, self.outbox)
 
     def memory_bytes(self) -> int:
         """Memory that it and its outbox hold."""

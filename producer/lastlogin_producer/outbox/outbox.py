@@ -229,4 +229,9 @@ class Outbox(asyncio.Protocol):
         for question in self._questions.values():
             if not question.done():
                 question.set_exception(TimeoutError())
-        self._fail(Exit(TEMPFAIL, f"The outbox, process {self.pid}, has ended; lines above this one say why, unless it was killed"))
+        self._fail(
+            Exit(
+                TEMPFAIL,
+                f"The outbox, process {self.pid}, has ended; lines above this one say why, unless it was killed",
+            )
+        )
