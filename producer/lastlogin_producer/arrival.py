@@ -39,7 +39,7 @@ class Arrival:
         "storing",
     )
 
-    def __init__(self, intake: "Intake", client: socket.socket, now: float) -> None:
+    def __init__(self, intake: "Intake", client: socket.SocketType, now: float) -> None:
         self._intake = intake
         self._socket = client
         # When it connected, committed, or was answered.

@@ -157,7 +157,7 @@ class Shared:
         """Tell of a commit that is answered although the spool has not."""
         self.warn("spool_late", "commit_s", f"The spool did not answer a commit within {self.limits.commit_s:g} s")
 
-    def turns_away(self, client: socket.socket) -> bool:
+    def turns_away(self, client: socket.SocketType) -> bool:
         """Whether not to talk to who has connected: there are too many, or it is a user who may not; counted."""
         if len(self.connections) >= self.limits.connections:
             self.close("too_many", f"More than {self.limits.connections} connections; closing the newest")
@@ -185,7 +185,7 @@ class Shared:
             _log.warning(sentence, action=action, reason=reason, held_back=held_back)
 
 
-def _uid_of(client: socket.socket) -> int:
+def _uid_of(client: socket.SocketType) -> int:
     """Who it was at the moment of connecting, SO_PEERCRED in unix(7)."""
     uid: int = _UCRED.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
     return uid

@@ -5,20 +5,29 @@ from hypothesis import strategies as st
 
 from lastlogin_producer.outbox import frames
 from lastlogin_producer.outcome import Outcome
-from lastlogin_producer.spool import Kind
+from lastlogin_schemas.event import LoginEvent, RawWrite
 
 
-BATCHES = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=300)), min_size=1, max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+LONG = st.integers(-(2**63), 2**63 - 1)
+LOGINS = st.builds(
+    LoginEvent, TEXT, TEXT, LONG, st.none() | TEXT, st.dictionaries(TEXT, TEXT), TEXT, TEXT, TEXT, TEXT, LONG
+)
+WRITES = st.builds(
+    RawWrite, st.binary(), TEXT, TEXT, TEXT, st.lists(st.tuples(st.binary(), st.binary())).map(tuple), TEXT, LONG
+)
+BATCHES = st.lists(LOGINS | WRITES, min_size=1, max_size=20)
 NUMBERS = st.integers(0, 2**32 - 1)
 
 
 @given(NUMBERS, BATCHES)
-def test_messages(number: int, batch: list[tuple[Kind, bytes]]) -> None:
-    """A batch is read as it was written, kinds and bodies."""
-    framed = frames.messages(number, [kind for kind, _ in batch], [body for _, body in batch])
-    [(what, rest)] = frames.Frames().feed(framed)
+def test_messages(number: int, batch: list[LoginEvent | RawWrite]) -> None:
+    """A batch is read as it was written, kinds and fields."""
+    [(what, rest)] = frames.Frames().feed(frames.messages(number, batch))
+    read_number, read = frames.read_messages(rest)
 
-    assert (frames.MESSAGES, (number, batch)) == (what, frames.read_messages(rest))
+    assert (frames.MESSAGES, number, batch) == (what, read_number, read)
+    assert [type(message) for message in batch] == [type(message) for message in read]
 
 
 @given(NUMBERS, st.lists(st.sampled_from(Outcome), min_size=1))
@@ -39,7 +48,7 @@ def test_saying() -> None:
 @given(st.lists(st.binary(max_size=40), max_size=8), st.lists(st.integers(1, 12), max_size=60))
 def test_pieces(parts: list[bytes], sizes: list[int]) -> None:
     """Frames are the same however the stream is cut, and none is told before it is whole."""
-    framed = [frames.messages(number, [Kind.RAW_WRITE], [part]) for number, part in enumerate(parts)]
+    framed = [frames.messages(number, [RawWrite(part, "bad_key")]) for number, part in enumerate(parts)]
     stream, whole, found, heard = b"".join(framed), frames.Frames(), [], 0
     for size in [*sizes, len(stream)]:
         piece, stream = stream[:size], stream[size:]
@@ -47,4 +56,4 @@ def test_pieces(parts: list[bytes], sizes: list[int]) -> None:
         found += [frames.read_messages(rest) for _, rest in whole.feed(piece)]
 
         assert [n for n in range(len(framed)) if len(b"".join(framed[: n + 1])) <= heard] == [n for n, _ in found]
-    assert [(number, [(Kind.RAW_WRITE, part)]) for number, part in enumerate(parts)] == found
+    assert [(number, [RawWrite(part, "bad_key")]) for number, part in enumerate(parts)] == found

@@ -16,9 +16,7 @@ from lastlogin_producer.outbox import frames, process
 from lastlogin_producer.outbox.state import State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import ProducerSettings
-from lastlogin_producer.spool.row import Kind, unnumbered_body
 from lastlogin_producer.spool.spool import MAX_QUEUED, MAX_QUEUED_BYTES
-from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
 
@@ -50,10 +48,10 @@ class Outbox(asyncio.Protocol):
         self.failed: asyncio.Future[Exit]
         self._connection = connection
         self._frames = frames.Frames()
-        self._kinds: list[Kind] = []
-        self._bodies: list[bytes] = []
+        # Appended in this round of the loop.
+        self._messages: list[frames.Message] = []
         self._dones: list[Done] = []
-        # Those that wait for their outcomes, by the number of the batch.
+        # Those that wait for their outcomes, and their bytes, by the number of the batch.
         self._batches: dict[int, tuple[list[Done], int]] = {}
         self._last_batch = 0
         self._queued = self._queued_bytes = 0
@@ -89,20 +87,12 @@ class Outbox(asyncio.Protocol):
             raise self.failed.result()
         self.backend, self.epoch = self._opened.result()
 
-    def append(self, message: LoginEvent | RawWrite, done: Done) -> None:
+    def append(self, message: frames.Message, done: Done) -> None:
         """Store `message`; call `done` with what became of it: once, later, in the event loop. Never blocks.
 
         `STORED`: on disk, it will reach Kafka. `FULL`: not stored and never will be. `UNCONFIRMED`: maybe stored.
         """
-        try:
-            kind, body = unnumbered_body(message)
-        except Exception as error:  # noqa: BLE001 - whatever the encoder meets; the others must not suffer
-            self._loop.call_soon(done, Outcome.FULL)
-            _log.error(
-                f"A message does not fit its schema and is refused: {type(error).__name__}", action="message_refused"
-            )
-            return
-        if self._queued >= MAX_QUEUED or self._queued_bytes + len(body) > MAX_QUEUED_BYTES or self._gone.is_set():
+        if self._queued >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES or self._gone.is_set():
             self._loop.call_soon(done, Outcome.FULL)
             if not self._gone.is_set() and self._occasionally.suppressed("queue") is not None:
                 _log.error(
@@ -110,19 +100,19 @@ class Outbox(asyncio.Protocol):
                 )
             return
         self._queued += 1
-        self._queued_bytes += len(body)
         if not self._dones:
             self._loop.call_soon(self._submit)
-        self._kinds.append(kind)
-        self._bodies.append(body)
+        self._messages.append(message)
         self._dones.append(done)
 
     def _submit(self) -> None:
         """Send all that was appended in a round of the loop at once."""
         self._last_batch = self._last_batch + 1 & 0xFFFF_FFFF
-        self._batches[self._last_batch] = self._dones, sum(map(len, self._bodies))
-        self._send(frames.messages(self._last_batch, self._kinds, self._bodies))
-        self._kinds, self._bodies, self._dones = [], [], []
+        frame = frames.messages(self._last_batch, self._messages)
+        self._queued_bytes += len(frame)
+        self._batches[self._last_batch] = self._dones, len(frame)
+        self._messages, self._dones = [], []
+        self._send(frame)
         if self._gone.is_set():
             self._refuse_all()
 

@@ -6,13 +6,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import structlog
+
 from lastlogin_producer.outbox import frames
 from lastlogin_producer.outbox.state import State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.publisher import Publisher
-from lastlogin_producer.spool import Spool
+from lastlogin_producer.spool import Kind, Spool
+from lastlogin_producer.spool.row import unnumbered_body
 from lastlogin_service import logs
 from lastlogin_service.exits import TEMPFAIL, Exit
+
+
+_log = structlog.get_logger(__name__)
 
 
 class Port(asyncio.Protocol):
@@ -56,10 +62,27 @@ class Port(asyncio.Protocol):
         """Store messages, and do what is asked."""
         for what, rest in self._frames.feed(data):
             if what == frames.MESSAGES:
-                batch, entries = frames.read_messages(rest)
-                self._spool.append(entries, _Answers(self, batch, len(entries)).add)
+                self._keep(*frames.read_messages(rest))
             else:
                 self._do(*frames.read_saying(rest))
+
+    def _keep(self, batch: int, messages: list[frames.Message]) -> None:
+        encoded: list[tuple[Kind, bytes]] = []
+        refused: list[int] = []
+        for place, message in enumerate(messages):
+            try:
+                encoded.append(unnumbered_body(message))
+            except Exception as error:  # noqa: BLE001 - whatever the encoder meets; the others must not suffer
+                refused.append(place)
+                _log.error(
+                    f"A message does not fit its schema and is refused: {type(error).__name__}",
+                    action="message_refused",
+                )
+        answers = _Answers(self, batch, len(encoded), refused)
+        if encoded:
+            self._spool.append(encoded, answers.add)
+        else:
+            answers.tell()
 
     def answer(self, batch: int, outcomes: list[Outcome]) -> None:
         """Tell what became of a batch."""
@@ -89,17 +112,23 @@ class Port(asyncio.Protocol):
 
 
 class _Answers:
-    """Collects the outcomes of a batch, which come in turn; `add` takes the next one."""
+    """Collects the outcomes of a batch, which come in turn; `add` takes the next one. `refused` are places in it."""
 
-    __slots__ = ("_batch", "_count", "_outcomes", "_port")
+    __slots__ = ("_batch", "_count", "_outcomes", "_port", "_refused")
 
-    def __init__(self, port: Port, batch: int, count: int) -> None:
+    def __init__(self, port: Port, batch: int, count: int, refused: list[int]) -> None:
         self._port = port
         self._batch = batch
         self._count = count
+        self._refused = refused
         self._outcomes: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         if len(self._outcomes) == self._count:
-            self._port.answer(self._batch, self._outcomes)
+            self.tell()
+
+    def tell(self) -> None:
+        for place in self._refused:
+            self._outcomes.insert(place, Outcome.FULL)
+        self._port.answer(self._batch, self._outcomes)
