@@ -24,7 +24,7 @@ _MAX_LEAVING = 50_000
 _PATIENCE_S = 0.1
 # Pause after reading to the end: the first login after a quiet moment goes out at once, those that follow within
 # this time share a read and a request, which cost more than all the rest.
-_PACE_S = 0.005
+_PACE_S = 0.02
 # After a read in which no lane took anything, the pause is so many times as long as the read: passing over a long
 # spool must leave most of the processor to logins.
 _PASSING_PAUSE = 4.0
