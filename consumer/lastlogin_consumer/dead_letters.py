@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.decode import Poison
 from lastlogin_service.backoff import Backoff
+from lastlogin_service.kafka_admin import start
 from lastlogin_service.logs import Occasionally
 
 
@@ -70,7 +71,7 @@ class DeadLetters:
             max_request_size=_MAX_REQUEST_BYTES,
         )
         try:
-            await producer.start()
+            await start(producer)
         except BaseException:  # a cancelled start leaves connections too; passed on
             await producer.stop()
             raise

@@ -25,6 +25,7 @@ from aiokafka.errors import (
 from lastlogin_consumer.decode import Record
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.offsets import Watermarks, missing, next_offset
+from lastlogin_service.kafka_admin import start
 from lastlogin_service.logs import Occasionally
 
 
@@ -174,7 +175,7 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
             check_crcs=True,
         )
         try:
-            await consumer.start()
+            await start(consumer)
         except BaseException:  # a cancelled start leaves connections too; passed on
             await consumer.stop()
             raise
@@ -267,7 +268,7 @@ def _numbers(partitions: set[TopicPartition]) -> list[int]:
 async def _partitions(options: Mapping[str, Any], topic: str) -> int:
     admin = AIOKafkaAdminClient(**options)
     try:
-        await admin.start()
+        await start(admin)
         [description] = await admin.describe_topics([topic])
         return len(description["partitions"])
     finally:

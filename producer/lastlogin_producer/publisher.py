@@ -20,7 +20,7 @@ from lastlogin_producer.spool import Spool, SpoolFault
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options
-from lastlogin_service.kafka_admin import in_words, last_complaint
+from lastlogin_service.kafka_admin import in_words, last_complaint, start
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.tasks import cancel, end_within
 
@@ -112,7 +112,7 @@ class Publisher:
         try:
             with last_complaint() as complaint:
                 try:
-                    await producer.start()
+                    await start(producer)
                 except KafkaError as error:
                     raise in_words(error, complaint.text, self._kafka) from error
             yield producer

@@ -4,17 +4,21 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError, for_code
 
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
+from lastlogin_service.tasks import whole
 
 
 # For a command that somebody waits for; what has not answered by then is away. The second is for each request.
 _DEADLINE_S = 30.0
 _REQUEST_TIMEOUT_MS = 8_000
+# Milliseconds are enough where Kafka answers; where it does not, this holds a stop.
+_START_GRACE_S = 0.5
 
 # What the brokers say (as aiokafka logs it) when waiting does not help.
 _REFUSALS = (
@@ -51,6 +55,14 @@ def last_complaint() -> Iterator[_LastComplaint]:
         logger.removeHandler(complaint)
 
 
+async def start(client: Any) -> None:
+    """Start a client of aiokafka; whoever calls closes it, also when this raises or is cancelled.
+
+    Cancelled in the middle, `AIOKafkaClient.bootstrap` (0.14) forgets its first connection and leaves it open.
+    """
+    await whole(client.start(), _START_GRACE_S)
+
+
 @asynccontextmanager
 async def admin_client(settings: KafkaSettings, deadline_s: float = _DEADLINE_S) -> AsyncIterator[AIOKafkaAdminClient]:
     """Give a connected client; everything inside shares the deadline. What Kafka raises becomes `Exit`."""
@@ -60,7 +72,7 @@ async def admin_client(settings: KafkaSettings, deadline_s: float = _DEADLINE_S)
     with last_complaint() as complaint:
         try:
             async with asyncio.timeout(deadline_s):
-                await client.start()
+                await start(client)
                 yield client
         except TimeoutError:
             raise Exit(UNAVAILABLE, f"Kafka at {servers} did not answer within {deadline_s:g} s") from None

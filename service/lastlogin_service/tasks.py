@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 
 _AGAIN_AFTER_S = 0.5
+
+_T = TypeVar("_T")
 
 
 async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -30,3 +32,18 @@ async def end_within(seconds: float, *endings: Coroutine[Any, Any, object]) -> N
     _, left = await asyncio.wait(tasks, timeout=seconds)
     for task in left:
         task.cancel()
+
+
+async def whole(work: Coroutine[Any, Any, _T], grace_s: float) -> _T:
+    """Do `work`. When cancelled, let it come to its end by itself for so long, then cancel it; raise in either case."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # An error of the work is nobody's any more.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({task}, timeout=grace_s)
+        raise
+    finally:
+        if not task.done():
+            await cancel([task])

@@ -9,7 +9,7 @@ from aiokafka.errors import TopicAuthorizationFailedError, for_code
 
 from lastlogin_service.exits import CONFIG
 from lastlogin_service.kafka import KafkaSettings, client_options
-from lastlogin_service.kafka_admin import admin_client
+from lastlogin_service.kafka_admin import admin_client, start
 from lastlogin_service.preflight import DEADLINE_S, Finding
 
 
@@ -63,7 +63,7 @@ async def look_at_topics(settings: KafkaSettings, topics: Mapping[str, str]) -> 
     """Connect and look, as `topic_findings`, for as long as `[kafka]` allows. Raises aiokafka's KafkaError."""
     client = AIOKafkaAdminClient(**client_options(settings, "lastlogin-check"))
     try:
-        await client.start()
+        await start(client)
         return await topic_findings(client, topics)
     finally:
         await client.close()

@@ -12,6 +12,7 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
+from tests.support.gate import Gate
 from tests.support.publisher import OutTopics, made_topics
 from tests.support.running_server import Running, Serve
 
@@ -23,6 +24,13 @@ def cassandra(stack: Layout) -> Iterator[Cassandra]:
     yield server
     server.start()
     server.wait_ready()
+
+
+@pytest.fixture
+def cassandra_gate(stack: Layout) -> Iterator[Gate]:
+    """The way to Cassandra, for shutting: what a client sees of its end, without the time of a new start."""
+    with Gate(stack.cassandra_port) as gate:
+        yield gate
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from lastlogin_consumer.decode import POISON_REASONS
 from lastlogin_consumer.metrics import OUTCOMES
 from lastlogin_schemas.event import LoginEvent
-from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from tests.support.consumer import ConsumerProcess
+from tests.support.gate import Gate
 from tests.support.logins import login, message
 from tests.support.process import wait_until
 from tests.support.topics import Topics, own_topics
@@ -81,14 +81,15 @@ def test_before_the_first_record_the_lag_is_zero(stack: Layout, topics: Topics, 
 
 
 def test_while_cassandra_is_away_the_lag_grows(
-    stack: Layout, topics: Topics, cassandra: Cassandra, tmp_path: Path
+    stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path
 ) -> None:
     """Records and seconds grow, also by what is published and not fetched; afterwards both are 0 again."""
-    with ConsumerProcess(stack, topics, tmp_path, WINDOW__MAX_RECORDS="20") as consumer:
+    port = str(cassandra_gate.port)
+    with ConsumerProcess(stack, topics, tmp_path, WINDOW__MAX_RECORDS="20", CASSANDRA__PORT=port) as consumer:
         topics.publish(*_events(5))
         consumer.wait_for("assigned")
         _wait_for_all_written(consumer)
-        cassandra.stop()
+        cassandra_gate.shut()
         topics.publish(*_events(100))
         published = time.time()
         consumer.wait_for("cassandra_failing")
@@ -108,8 +109,7 @@ def test_while_cassandra_is_away_the_lag_grows(
         assert 503 == consumer.get("/readyz")[0]
         assert 200 == consumer.get("/livez")[0]
         assert (0, 2) == (samples["ready"], samples["assigned_partitions"])
-        cassandra.start()
-        cassandra.wait_ready()
+        cassandra_gate.open()
         _wait_for_all_written(consumer, 60)
         wait_until(lambda: consumer.reasons() == [])
         assert 205 == consumer.scrape()["rows_written_total"]
@@ -117,12 +117,12 @@ def test_while_cassandra_is_away_the_lag_grows(
 
 
 def test_cassandra_away_at_the_start_is_seen(
-    stack: Layout, topics: Topics, cassandra: Cassandra, tmp_path: Path
+    stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path
 ) -> None:
     """No partition is taken from members that can write; not ready, and why, is told all the while."""
-    cassandra.stop()
+    cassandra_gate.shut()
     topics.publish(*_events(3))
-    with ConsumerProcess(stack, topics, tmp_path) as consumer:
+    with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__PORT=str(cassandra_gate.port)) as consumer:
         consumer.wait_for("cassandra_failing")
         [reason] = consumer.reasons()
         samples = consumer.scrape()
@@ -130,8 +130,7 @@ def test_cassandra_away_at_the_start_is_seen(
         assert "Not connected to Cassandra: no node answers" in reason
         assert (0, 0) == (samples["ready"], samples["assigned_partitions"])
         assert 200 == consumer.get("/livez")[0]
-        cassandra.start()
-        cassandra.wait_ready()
+        cassandra_gate.open()
         wait_until(lambda: consumer.scrape()["ready"] == 1, 60)
         _wait_for_all_written(consumer)
 

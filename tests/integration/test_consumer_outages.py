@@ -14,7 +14,8 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.consumer import ConsumerProcess
+from tests.support.consumer import ConsumerProcess, short_lived_member
+from tests.support.gate import Gate
 from tests.support.logins import login
 from tests.support.process import cpu_s, wait_until
 from tests.support.topics import Topics, own_topics
@@ -66,18 +67,17 @@ def test_cassandra_away_and_back(stack: Layout, topics: Topics, cassandra: Cassa
         assert 0 == consumer.stop()
 
 
-def test_cassandra_away_at_the_start(stack: Layout, topics: Topics, cassandra: Cassandra, tmp_path: Path) -> None:
+def test_cassandra_away_at_the_start(stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path) -> None:
     """The consumer waits for Cassandra and says so, ends at once when told to, and starts when it is there."""
     events = _events(3)
     topics.publish(*events)
-    cassandra.stop()
-    with ConsumerProcess(stack, topics, tmp_path) as consumer:
+    cassandra_gate.shut()
+    with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__PORT=str(cassandra_gate.port)) as consumer:
         consumer.wait_for("cassandra_failing")
         assert 0 == consumer.stop(5)
         consumer.start()
         consumer.wait_for("cassandra_failing", 2)
-        cassandra.start()
-        cassandra.wait_ready()
+        cassandra_gate.open()
         with StatsTable(stack) as rows:
             _assert_rows(rows, events, 60)
 
@@ -105,7 +105,7 @@ def test_kafka_away_and_back(stack: Layout, topics: Topics, kafka: Kafka, rows: 
 
 def test_kill_9_between_write_and_commit(stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path) -> None:
     """Rows that were written and not committed are written again after the restart, and are the same."""
-    with ConsumerProcess(stack, topics, tmp_path) as consumer:
+    with short_lived_member(stack, topics, tmp_path) as consumer:
         consumer.wait_for("assigned")
         for _ in range(10):
             events = _events(50)
@@ -169,11 +169,12 @@ def test_sigterm_writes_and_commits_what_was_fetched(
     assert 3000 - stopped["fetched"] == topics.lag(consumer.group)
 
 
-def test_sigterm_while_cassandra_is_away(stack: Layout, topics: Topics, cassandra: Cassandra, tmp_path: Path) -> None:
+def test_sigterm_while_cassandra_is_away(stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path) -> None:
     """What cannot be written within the deadline stays uncommitted; the exit code is 0 all the same."""
-    with ConsumerProcess(stack, topics, tmp_path, SHUTDOWN__DEADLINE_S="1") as consumer:
+    port = str(cassandra_gate.port)
+    with ConsumerProcess(stack, topics, tmp_path, SHUTDOWN__DEADLINE_S="1", CASSANDRA__PORT=port) as consumer:
         consumer.wait_for("assigned")
-        cassandra.stop()
+        cassandra_gate.shut()
         topics.publish(*_events(10))
         consumer.wait_for("cassandra_failing")
 
@@ -221,7 +222,10 @@ def test_a_stopped_consumer_that_wakes_up_changes_nothing(
 ) -> None:
     """A consumer that slept through its session finds its partitions given away, lives on, and the rows are right."""
     first, later = _events(200), _events(200)
-    with ConsumerProcess(stack, topics, tmp_path) as sleeper, ConsumerProcess(stack, topics, tmp_path) as other:
+    with (
+        short_lived_member(stack, topics, tmp_path) as sleeper,
+        short_lived_member(stack, topics, tmp_path) as other,
+    ):
         wait_until(lambda: 2 == len(sleeper.partitions()) == len(other.partitions()))
         topics.publish(*first)
         os.kill(sleeper.pid, signal.SIGSTOP)

@@ -8,6 +8,7 @@ import tarfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,16 @@ def unpacked(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def installed(unpacked: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Environments that the archives' own script has made, by role."""
     directory = tmp_path_factory.mktemp("opt")
-    for role, tree in unpacked.items():
+
+    def install(role: str) -> tuple[int, str, float]:
         begun = time.monotonic()
-        done = _run(["./install", directory / role], tree)
-        took = time.monotonic() - begun
-        assert (0, "") == (done.returncode, done.stderr)
-        assert took < 60
+        done = _run(["./install", directory / role], unpacked[role])
+        return done.returncode, done.stderr, time.monotonic() - begun
+
+    with ThreadPoolExecutor() as threads:
+        for code, err, took in threads.map(install, unpacked):
+            assert (0, "") == (code, err)
+            assert took < 60
     return {role: directory / role for role in unpacked}
 
 

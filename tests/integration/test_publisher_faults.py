@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiokafka.client
 import pytest
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from lastlogin_producer import publisher as publisher_module
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool import Row, Spool
 from lastlogin_producer.spool.spool import FILE_NAME
+from lastlogin_service.topics import look_at_topics
 from tests.support.audit import holes
 from tests.support.publisher import OutTopics, eventually, publishing, waiting
 from tests.support.spool import BACKEND, append, open_spool, store, unnumbered
@@ -237,6 +239,27 @@ async def test_a_close_that_hangs(topics: OutTopics, tmp_path: Path, made: Made,
     assert 2 == len(made)
     assert took < 4
     assert ["after", "before"] == sorted(set(await asyncio.to_thread(users, topics)))
+
+
+async def test_a_look_at_the_topics_that_is_ended(topics: OutTopics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled with its first connection just made, as by a stop, it leaves none open."""
+    made = []
+    connected = asyncio.Event()
+    create = aiokafka.client.create_conn
+
+    async def noted(*place: Any, **options: Any) -> Any:
+        made.append(await create(*place, **options))
+        connected.set()
+        return made[-1]
+
+    monkeypatch.setattr(aiokafka.client, "create_conn", noted)
+    looking = asyncio.create_task(look_at_topics(topics.kafka, {"events": topics.events}))
+    await connected.wait()
+    looking.cancel()
+    await asyncio.wait({looking})
+
+    assert looking.cancelled()
+    assert not any(connection.connected() for connection in made)
 
 
 async def test_kafka_refuses_the_login(topics: OutTopics, tmp_path: Path) -> None:

@@ -293,7 +293,10 @@ def test_progress_on_a_terminal(aside: Aside) -> None:
 def test_kafka_goes_away(aside: Aside, kafka: Kafka) -> None:
     """A Kafka that goes away in the middle is a sentence and 69; the replay that follows makes it whole."""
     aside.publish(*(published(write(sequence=number)) for number in range(30_000)))
+    # The shortest that a request may take: after so long a batch is given up.
+    aside.environ["KAFKA__REQUEST_TIMEOUT_MS"] = "1000"
     process = aside.start("replay", "--producer-config", str(aside.file), "--yes")
+    del aside.environ["KAFKA__REQUEST_TIMEOUT_MS"]
     while not aside.topics.records(aside.topics.events):
         assert process.poll() is None
     kafka.stop()

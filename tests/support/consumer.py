@@ -1,5 +1,6 @@
 """The consumer as a process of its own, on topics of a test's own."""
 
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -56,3 +57,11 @@ class ConsumerProcess(ServiceProcess):
         lines = [line for action in ("assigned", "revoked") for line in self.said(action)]
         last = max(lines, key=lambda line: str(line["timestamp"]), default=None)
         return list(last["partitions"]) if last is not None and last["action"] == "assigned" else []
+
+
+def short_lived_member(layout: Layout, topics: Topics, directory: Path) -> ConsumerProcess:
+    """A consumer that Kafka counts as gone 8 s after its last heartbeat, not 30."""
+    consumer = ConsumerProcess(layout, topics, directory)
+    # -P: in this directory are modules with names of the standard library's.
+    consumer.starter = [sys.executable, "-P", str(Path(__file__).with_name("short_session.py"))]
+    return consumer

@@ -1,4 +1,4 @@
-"""Ending tasks."""
+"""Ending tasks, and letting them end."""
 
 import asyncio
 
@@ -34,3 +34,24 @@ async def test_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 3 == forgotten
     assert both[0].cancelled()
     assert isinstance(both[1].exception(), OSError)
+
+
+async def test_whole() -> None:
+    """A cancelled one ends by itself in the time that it is given, and what it raises is let go; else it is ended."""
+    ended = []
+
+    async def work(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        ended.append(seconds)
+        raise OSError("no")
+
+    for seconds, grace_s in ((0.01, 5.0), (20.0, 0.01)):
+        task = asyncio.create_task(tasks.whole(work(seconds), grace_s))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+        assert task.cancelled()
+    assert [0.01] == ended
+    with pytest.raises(OSError, match="no"):
+        await tasks.whole(work(0), 5.0)
+    assert "done" == await tasks.whole(asyncio.sleep(0, "done"), 5.0)
