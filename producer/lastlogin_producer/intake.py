@@ -84,7 +84,6 @@ class Intake:
             self.shared.forget(arrival)
 
     def _accept(self) -> None:
-        self._poll()
         self._take(_AT_ONCE)
 
     def _take(self, most: int) -> bool:
