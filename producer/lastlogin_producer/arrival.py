@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from lastlogin_producer.intake import Intake
 
 
-# A login has 200 bytes; more than this is for `Conversation`.
-_READ_BYTES = 4_096
+# A login has 200 bytes; more than this is for `Conversation`. The C library hands pieces of up to 1,032 bytes out in
+# no time, and this is to be one of them.
+_READ_BYTES = 960
 
 
 class Arrival:

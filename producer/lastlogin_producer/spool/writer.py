@@ -30,12 +30,10 @@ from lastlogin_service.logs import Occasionally
 
 # One transaction: at 10 us a message, 40 ms between the first message's arrival and its fsync.
 _MAX_GROUP = 4_096
-# After a group of so many, the next one is gathered for a moment while Kafka takes messages, too: small groups would
-# have this thread and the publisher's take turns so often that the turns cost more than the messages. A login alone
-# never waits.
+# After a group of so many, the next one is gathered for a moment: under load groups would follow one another so fast
+# that each costs more than its messages. A login alone never waits.
 _BUSY_GROUP = 3
 _GATHER_S = 0.002
-_PUBLISHING_S = 0.05
 # What became of stored rows rides on the next group of logins, for an fsync of its own would delay that group.
 # It goes alone after this time, or with this many rows. A crash in between only sends them to Kafka again.
 _SETTLE_WITHIN_S = 1.0
@@ -115,7 +113,6 @@ class GroupWriter:
         self._tell_resent = resent
         self._resends = Resends(file, settings, lambda done, result: self._resent.append((done, result)))
         self._settle_at: float | None = monotonic()
-        self._publishing_until = 0.0
         self._broken = False
         self._refusing = Refusing(file)
         # The last group found no room on the disk; nobody may send another one until it is known that there is some.
@@ -127,7 +124,7 @@ class GroupWriter:
         """Write until told to stop, then close the file."""
         stopping = busy = False
         while not stopping:
-            if busy and monotonic() < self._publishing_until:
+            if busy:
                 sleep(_GATHER_S)
             entries, stopping = self._collect()
             busy = len(entries) >= _BUSY_GROUP
@@ -173,7 +170,6 @@ class GroupWriter:
             except Empty:
                 break
             if isinstance(item, Gone):
-                self._publishing_until = monotonic() + _PUBLISHING_S
                 self._delivered.append(item.delivered)
                 self._aside.update(item.aside)
                 if sum(map(len, self._delivered)) >= _SETTLE_ROWS:
