@@ -12,7 +12,7 @@ from lastlogin_producer.outbox import Outbox
 from lastlogin_producer.outcome import Outcome
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from tests.fakes.memory_spool import MemorySpool
-from tests.support.outbox import producer_settings
+from tests.support.outbox import start
 from tests.support.spool import BACKEND, decoded, open_spool, read_all, unnumbered
 
 
@@ -64,7 +64,7 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         async def make(room: int) -> Keeping:
             if request.param == "memory":
                 return MemoryKeeping(room)
-            outbox = Outbox.fork(producer_settings(tmp_path / "spool", max_rows=room))
+            outbox = start(tmp_path / "spool", max_rows=room)
             exits.push_async_callback(outbox.close)
             await outbox.open()
             return RealKeeping(outbox, tmp_path / "spool")
@@ -127,6 +127,18 @@ async def test_messages_are_kept_whole_and_numbered_without_gaps(make: Make) -> 
     [epoch] = {message.epoch for message in kept}
     assert epoch > 0
     assert [message._replace(epoch=epoch, sequence=n) for n, message in enumerate(appended, 1)] == kept
+
+
+async def test_a_message_that_cannot_be_encoded_is_refused_alone(make: Make) -> None:
+    """Its neighbours are stored, and it takes no number."""
+    spool = await make(3)
+    answers = Answers(spool)
+    for number, user in enumerate(["a", "\ud800", "c"]):
+        answers.append(number, unnumbered(user))
+    await answers.wait_for(3)
+
+    assert [(0, Outcome.STORED), (1, Outcome.FULL), (2, Outcome.STORED)] == answers.told
+    assert [(1, "a"), (2, "c")] == [(m.sequence, m.user) for m in await spool.kept()]
 
 
 async def test_full(make: Make) -> None:

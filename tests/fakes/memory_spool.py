@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from lastlogin_producer.outcome import Outcome
+from lastlogin_producer.spool.row import unnumbered_body
 from lastlogin_schemas.event import LoginEvent, RawWrite
 
 
@@ -39,8 +40,16 @@ class MemorySpool:
     def _settle(self, outcome: Outcome | None) -> None:
         message, done = self._waiting.popleft()
         if outcome is None:
-            outcome = Outcome.STORED if self.room > 0 else Outcome.FULL
+            outcome = Outcome.STORED if self.room > 0 and _fits(message) else Outcome.FULL
         if outcome is Outcome.STORED:
             self.room -= 1
             self.messages.append(message._replace(epoch=self.epoch, sequence=len(self.messages) + 1))
         done(outcome)
+
+
+def _fits(message: LoginEvent | RawWrite) -> bool:
+    try:
+        unnumbered_body(message)
+    except UnicodeEncodeError:
+        return False
+    return True

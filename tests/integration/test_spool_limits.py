@@ -303,16 +303,6 @@ async def test_a_queue_is_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pyte
         await store(spool, ["later"])
 
 
-async def test_a_message_that_cannot_be_encoded_is_refused_alone(tmp_path: Path) -> None:
-    """Its neighbours are stored, and it takes no number."""
-    async with open_spool(tmp_path) as spool:
-        outcomes = await append(spool, unnumbered("a"), unnumbered("\ud800"), unnumbered("c"))
-
-        # Out of its turn: it does not wait for the disk.
-        assert [Outcome.FULL, Outcome.STORED, Outcome.STORED] == outcomes
-        assert [(1, "a"), (2, "c")] == await users(spool)
-
-
 async def test_a_callback_that_fails_holds_up_nobody(tmp_path: Path) -> None:
     """Every message's outcome is told, whatever the one before does with it; the failure is reported."""
     reported: list[dict[str, object]] = []

@@ -1,7 +1,6 @@
 """The doctor on a good backend, and on more than ten that are not."""
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.integration.backend.conftest import MAIL_ID, Backend
+from tests.support.process import halted
 
 
 def replaced(old: str, new: str) -> Callable[[str], str]:
@@ -247,11 +247,8 @@ def test_a_producer_that_turns_us_away(backend: Backend) -> None:
 def test_a_producer_that_stands_still(backend: Backend) -> None:
     """A producer that does not answer is told within the time of a login; the doctor waits no longer."""
     begun = time.monotonic()
-    os.kill(backend.producer.pid, signal.SIGSTOP)
-    try:
+    with halted(backend.producer.pid), halted(backend.producer.outbox):
         told = backend.doctor()
-    finally:
-        os.kill(backend.producer.pid, signal.SIGCONT)
 
     assert {"round_trip": ["error"]} == told.levels()
     [line] = told.lines["round_trip"]
