@@ -94,6 +94,8 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
                 await server.drain(max(0.0, ends_at - loop.time()))
             if not listener.outlives:
                 await outbox.drain(max(0.0, ends_at - loop.time()))
+            if outbox.failed.done():
+                raise outbox.failed.result()
         finally:
             await cancel(tasks)
             await outbox.close()

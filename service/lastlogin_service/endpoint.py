@@ -29,6 +29,7 @@ from lastlogin_service.settings import Host, Section
 # Yields nothing while all is well, else a sentence for each thing that is not.
 Check: TypeAlias = Callable[[], Sequence[str]]
 
+_LIVEZ = "/livez"
 # Waiting scrapers; more at once are a flood.
 _BACKLOG = 64
 # A request line and headers of a scraper have some hundred bytes.
@@ -62,8 +63,8 @@ def new_registry(prefix: str, version: str) -> CollectorRegistry:
 class Endpoint:
     """The endpoint of the service `name`. `start` binds, `stop` frees the port.
 
-    `refresh` is awaited before each answer. `live` and `ready` are asked at each request, in the event loop: they must
-    not block. A service that is not live is not ready either.
+    `refresh` is awaited before each answer but that of `/livez`. `live` and `ready` are asked at each request, in the
+    event loop: they must not block. A service that is not live is not ready either.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Endpoint:
         self._ready = ready
         app = web.Application(client_max_size=0, middlewares=[_after(refresh)] if refresh else ())
         app.router.add_get("/metrics", make_aiohttp_handler(registry))
-        app.router.add_get("/livez", self._livez)
+        app.router.add_get(_LIVEZ, self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(
             app,
@@ -125,7 +126,9 @@ class Endpoint:
 def _after(refresh: Callable[[], Awaitable[None]]) -> Middleware:
     @web.middleware
     async def refreshed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await refresh()
+        # Whether it lives is asked with a time limit, and must be answered whatever hangs.
+        if request.path != _LIVEZ:
+            await refresh()
         return await handler(request)
 
     return refreshed

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,37 @@ def test_an_outbox_that_hangs(producer: ProducerProcess) -> None:
     producer.wait_until(lambda: not producer.reasons())
 
     assert b"O1\n" == login(producer, "b")
+
+
+def test_a_stop_while_the_outbox_hangs(producer: ProducerProcess) -> None:
+    """It ends within its 10 s and says that it left the outbox behind, which is killed."""
+    outbox = producer.outbox
+    os.kill(outbox, signal.SIGSTOP)
+    begun = time.monotonic()
+
+    assert 0 == producer.stop()
+    assert time.monotonic() - begun < 12
+    assert 1 == len(producer.said("outbox_hangs"))
+    wait_until(lambda: not Path(f"/proc/{outbox}").exists())
+
+
+def test_a_producer_that_is_killed_while_the_outbox_hangs(producer: ProducerProcess) -> None:
+    """The kernel ends the outbox, although that hears nothing: the spool is free."""
+    outbox = producer.outbox
+    os.kill(outbox, signal.SIGSTOP)
+    producer.kill()
+
+    wait_until(lambda: not Path(f"/proc/{outbox}").exists())
+
+
+def test_who_starts_it_ignores_the_end_of_children(tmp_path: Path) -> None:
+    """It ends with 0 all the same."""
+    producer = ProducerProcess(tmp_path)
+    producer.starter = ["/bin/sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"]
+    with producer:
+        producer.serve()
+
+        assert 0 == producer.stop()
 
 
 def test_signals_that_both_get(producer: ProducerProcess) -> None:

@@ -30,7 +30,7 @@ def main(descriptor: str, directory: str, max_rows: str) -> None:
         spool=SpoolSettings(directory=Path(directory), max_rows=int(max_rows)),
         kafka=KafkaSettings(bootstrap_servers=["127.0.0.1:9"]),
     )
-    process.run(settings, socket.socket(fileno=int(descriptor)))
+    process.run(settings, socket.socket(fileno=int(descriptor)), os.getppid())
 
 
 if __name__ == "__main__":

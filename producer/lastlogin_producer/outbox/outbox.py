@@ -13,17 +13,22 @@ import structlog
 
 from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.outbox import frames, process
+from lastlogin_producer.outbox.health import SILENT_S
 from lastlogin_producer.outbox.state import State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool.spool import MAX_QUEUED, MAX_QUEUED_BYTES
-from lastlogin_service.exits import TEMPFAIL, Exit
+from lastlogin_service.exits import SOFTWARE, TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.tasks import cancel
 
 
 # How often it is asked how it is when nobody else asks, and how long an answer is waited for.
 _ASK_EVERY_S = 1.0
 _ANSWER_S = 1.0
+_LOOK_S = 0.25
+# Messages in a batch: what they take is known when they are packed.
+_MOST_AT_ONCE = 256
 # It gives its own work 5 s, and Kafka one.
 _CLOSE_S = 7.0
 _REAP_S = 1.0
@@ -58,18 +63,28 @@ class Outbox(asyncio.Protocol):
         self._questions: dict[int, asyncio.Future[Any]] = {}
         self._last_question = 0
         self._asked_at: float | None = None
+        self._asking: asyncio.Task[State | None] | None = None
         self._closed = False
         self._occasionally = Occasionally(_REPEAT_LOG_S)
 
     @classmethod
     def fork(cls, settings: ProducerSettings) -> Self:
-        """Start the process. For a program without threads of its own, and before it has an event loop."""
+        """Start the process. For a program that has no event loop yet, and no thread that holds a lock."""
         ours, theirs = socket.socketpair()
         # What is there now is used by both, unchanged for good: neither needs to look for garbage in it.
         gc.freeze()
+        # Whoever started us may ignore it, and then nobody could wait for the process.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        parent = os.getpid()
+        # None must be met in between by the other process.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, process.IGNORED)
         pid = os.fork()
         if not pid:
-            process.run(settings, theirs)
+            try:
+                process.run(settings, theirs, parent)
+            finally:
+                os._exit(SOFTWARE)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         ours.setblocking(False)
         return cls(pid, ours)
@@ -104,14 +119,27 @@ class Outbox(asyncio.Protocol):
             self._loop.call_soon(self._submit)
         self._messages.append(message)
         self._dones.append(done)
+        if len(self._dones) >= _MOST_AT_ONCE:
+            self._submit()
 
     def _submit(self) -> None:
         """Send all that was appended in a round of the loop at once."""
-        self._last_batch = self._last_batch + 1 & 0xFFFF_FFFF
-        frame = frames.messages(self._last_batch, self._messages)
-        self._queued_bytes += len(frame)
-        self._batches[self._last_batch] = self._dones, len(frame)
+        messages, dones = self._messages, self._dones
+        if not dones:
+            return
         self._messages, self._dones = [], []
+        self._last_batch = self._last_batch + 1 & 0xFFFF_FFFF
+        try:
+            frame = frames.messages(self._last_batch, messages)
+        except ValueError:
+            # A defect, and no reason to stop taking logins on.
+            self._queued -= len(dones)
+            for done in dones:
+                self._loop.call_soon(done, Outcome.FULL)
+            _log.exception("Messages cannot be handed over and are refused", action="message_refused")
+            return
+        self._queued_bytes += len(frame)
+        self._batches[self._last_batch] = dones, len(frame)
         self._send(frame)
         if self._gone.is_set():
             self._refuse_all()
@@ -128,14 +156,21 @@ class Outbox(asyncio.Protocol):
             await asyncio.sleep(_ASK_EVERY_S)
 
     async def refresh(self) -> None:
-        """Bring `state` up to date, unless the process does not answer."""
-        with suppress(TimeoutError):
-            self.state = await self._ask("state", timeout_s=_ANSWER_S)
+        """Bring `state` up to date, unless the process does not answer within a second."""
+        # One question for all who ask: those to a process that hangs would pile up.
+        if self._asking is None or self._asking.done():
+            self._asking = self._loop.create_task(self._ask("state"))
+        await asyncio.wait({self._asking}, timeout=_ANSWER_S)
+        if self._asking.done() and (state := self._asking.result()) is not None:
+            self.state = state
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until Kafka has everything, for so long at most; at once when it does not answer anyway."""
-        with suppress(TimeoutError):
-            await self._ask("drain", timeout_s, timeout_s=timeout_s + _ANSWER_S)
+        """Wait until Kafka has everything, for so long at most; at once when Kafka or the outbox does not answer."""
+        asked = self._loop.create_task(self._ask("drain", timeout_s))
+        ends_at = self._loop.time() + timeout_s
+        while not asked.done() and self.silent_s < SILENT_S and self._loop.time() < ends_at:
+            await asyncio.wait({asked}, timeout=min(_LOOK_S, timeout_s))
+        await cancel([asked])
 
     def set_log_level(self, level: str) -> None:
         """Let lines of this level and above through there, too."""
@@ -158,10 +193,10 @@ class Outbox(asyncio.Protocol):
         with suppress(TimeoutError):
             await asyncio.wait_for(in_thread(lambda: os.waitpid(self.pid, 0)), _REAP_S)
 
-    async def _ask(self, *words: Any, timeout_s: float) -> Any:
-        """Return the answer. Raises TimeoutError; also when the process has ended."""
+    async def _ask(self, *words: Any) -> Any:
+        """Return the answer; None when the process has ended."""
         if self._gone.is_set():
-            raise TimeoutError
+            return None
         self._last_question += 1
         number, answer = self._last_question, self._loop.create_future()
         self._questions[number] = answer
@@ -169,7 +204,7 @@ class Outbox(asyncio.Protocol):
             self._asked_at = self._loop.time()
         self._send(frames.saying(number, *words))
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            return await answer
         finally:
             del self._questions[number]
 
@@ -218,7 +253,7 @@ class Outbox(asyncio.Protocol):
         self._refuse_all()
         for question in self._questions.values():
             if not question.done():
-                question.set_exception(TimeoutError())
+                question.set_result(None)
         self._fail(
             Exit(
                 TEMPFAIL,

@@ -31,6 +31,7 @@ class Port(asyncio.Protocol):
     def __init__(self) -> None:
         # Set when the order comes to close everything.
         self.closing = asyncio.Event()
+        self._closed = False
         self._frames = frames.Frames()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -47,6 +48,7 @@ class Port(asyncio.Protocol):
 
     def close(self) -> None:
         """Say nothing more."""
+        self._closed = True
         self._transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -54,8 +56,8 @@ class Port(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """End, unless that was asked for."""
-        if not self.closing.is_set():
+        """End, unless all is done."""
+        if not self._closed:
             os._exit(TEMPFAIL)
 
     def data_received(self, data: bytes) -> None:

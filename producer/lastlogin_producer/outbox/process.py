@@ -1,6 +1,7 @@
 """What runs in the outbox's process: the spool, the way to Kafka, and who may ask about them."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -26,25 +27,29 @@ from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.publisher import Publisher
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool import Spool
-from lastlogin_service.exits import SOFTWARE, Exit
+from lastlogin_service.exits import SOFTWARE, TEMPFAIL, Exit
 from lastlogin_service.tasks import cancel
 
 
 # As `ps` shows it; 15 bytes at most (proc_pid_comm(5)).
 _COMMAND = "producer-outbox"
 # What a service manager or a terminal sends to both processes; the serving one tells us what to do.
-_IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Of prctl(2).
+_PR_SET_PDEATHSIG = 1
 _FIRST_DESCRIPTOR, _LAST_DESCRIPTOR = 3, 1_048_576
 
 _log = structlog.get_logger(__name__)
 
 
-def run(settings: ProducerSettings, connection: socket.socket) -> NoReturn:
-    """Be the outbox of the process at the other end of `connection`, in the child of a fork, until told to close."""
+def run(settings: ProducerSettings, connection: socket.socket, parent: int) -> NoReturn:
+    """Be the outbox of process `parent` at the other end of `connection`, until told to close, or until it ends."""
     code = SOFTWARE
     try:
-        for number in _IGNORED:
+        for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+        _end_with(parent)
         # Above all the listening socket that a service manager gave: it must not outlive the process that serves it.
         os.closerange(_FIRST_DESCRIPTOR, connection.fileno())
         os.closerange(connection.fileno() + 1, _LAST_DESCRIPTOR)
@@ -58,9 +63,18 @@ def run(settings: ProducerSettings, connection: socket.socket) -> NoReturn:
         # The plain traceback: others show the values of local variables, passwords among them.
         sys.stderr.write("".join(traceback.format_exception(error)))
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # Whoever reads them may be gone.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with the other one, also while it opens a spool and hears nothing."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(TEMPFAIL)
 
 
 async def _serve(settings: ProducerSettings, connection: socket.socket) -> None:
@@ -70,6 +84,9 @@ async def _serve(settings: ProducerSettings, connection: socket.socket) -> None:
         await _keep_and_publish(settings, port)
     except Exit as end:
         port.fail(end)
+        await port.closing.wait()
+    except Exception as error:  # noqa: BLE001 - it is reported, and the producer must hear of it
+        port.fail(_defect("the outbox", error))
         await port.closing.wait()
     port.close()
 
@@ -118,9 +135,13 @@ async def _early_end(spool: Spool, tasks: Collection[asyncio.Task[Any]], closing
     for task in tasks:
         if task.done():
             error = None if task.cancelled() else task.exception()
-            _log.critical("Ending because of a defect; please report these lines", action="defect", exc_info=error)
-            return Exit(SOFTWARE, f"A part of the producer has ended: {task.get_name()}")
+            return _defect(task.get_name(), error)
     return None
+
+
+def _defect(part: str, error: BaseException | None) -> Exit:
+    _log.critical("Ending because of a defect; please report these lines", action="defect", exc_info=error)
+    return Exit(SOFTWARE, f"A part of the producer has ended: {part}")
 
 
 def _status(spool: Spool, publisher: Publisher, oldest: OldestWaiting) -> Status:

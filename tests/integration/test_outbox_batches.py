@@ -1,0 +1,49 @@
+"""What the serving process sends to the outbox at once."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lastlogin_producer.outbox import Outbox
+from lastlogin_producer.outcome import Outcome
+from lastlogin_schemas.event import RawWrite
+from tests.support.outbox import start
+from tests.support.publisher import eventually
+from tests.support.spool import unnumbered
+
+
+@pytest.fixture
+async def outbox(tmp_path: Path) -> AsyncIterator[Outbox]:
+    """An outbox that stores."""
+    outbox = start(tmp_path / "spool", max_rows=100_000)
+    await outbox.open()
+    yield outbox
+    await outbox.close()
+
+
+async def test_what_cannot_be_packed(outbox: Outbox) -> None:
+    """A message that no process can be told of is refused with those beside it; later ones are stored."""
+
+    class Name(str):
+        __slots__ = ()
+
+    outcomes: list[Outcome] = []
+    outbox.append(unnumbered(Name("a")), outcomes.append)
+    await eventually(lambda: len(outcomes) == 1)
+    outbox.append(unnumbered("b"), outcomes.append)
+    await eventually(lambda: len(outcomes) == 2)
+
+    assert [Outcome.FULL, Outcome.STORED] == outcomes
+
+
+async def test_large_messages_at_once(outbox: Outbox) -> None:
+    """Of 120 MB in one moment as much is stored as may wait, 64 MiB and a batch; the rest is refused at once."""
+    large = RawWrite(b"u", "bad_key", entries=((b"shared/x", b"v" * 60_000),))
+    outcomes: list[Outcome] = []
+    for _ in range(2_000):
+        outbox.append(large, outcomes.append)
+    await eventually(lambda: len(outcomes) == 2_000)
+
+    assert 1_000 < outcomes.count(Outcome.STORED) < 1_500
+    assert {Outcome.STORED, Outcome.FULL} == set(outcomes)
