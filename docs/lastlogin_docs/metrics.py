@@ -63,7 +63,7 @@ scrape_configs:
 No label ever names a user or an address, so the number of series does not grow with the number of users. Beside the
 metrics below each service has those of the Prometheus client about its process: `process_cpu_seconds_total`,
 `process_resident_memory_bytes`, `process_open_fds`, `process_start_time_seconds` and the like, and `python_info`. The
-producer is two processes; those of the other one are `lastlogin_producer_outbox_process_cpu_seconds_total` and so on.
+producer is two processes; those of the other one have `outbox_process_` behind the producer's prefix.
 """
 
 

@@ -1,6 +1,7 @@
 """The two processes of a producer: what becomes of one when the other ends, hangs or is told to stop."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lastlogin_producer.metrics import PREFIX
 from tests.support.activation import ActivatedProducer
 from tests.support.dict_client import write
 from tests.support.process import halted, wait_until
@@ -103,6 +105,16 @@ def test_who_starts_it_ignores_the_end_of_children(tmp_path: Path) -> None:
         producer.serve()
 
         assert 0 == producer.stop()
+
+
+def test_metrics_of_the_outbox(producer: ProducerProcess) -> None:
+    """The endpoint tells memory, CPU and files of both processes, each with its own figures."""
+    body = producer.get("/metrics")[1]
+    starts = re.findall(r"^(\w*process_start_time_seconds) (\S+)$", body, re.MULTILINE)
+    rss = re.findall(r"^(\w*process_resident_memory_bytes) (\S+)$", body, re.MULTILINE)
+
+    assert {"process_start_time_seconds", f"{PREFIX}_outbox_process_start_time_seconds"} == set(dict(starts))
+    assert 2 == len(set(dict(rss).values()))
 
 
 def test_signals_that_both_get(producer: ProducerProcess) -> None:
