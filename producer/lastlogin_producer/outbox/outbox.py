@@ -49,7 +49,7 @@ class Outbox(asyncio.Protocol):
     def __init__(self, pid: int, connection: socket.socket) -> None:
         self.pid = pid
         self.state = State()
-        self.backend, self.epoch = "", 0
+        self.backend = ""
         self.failed: asyncio.Future[Exit]
         self._connection = connection
         self._frames = frames.Frames()
@@ -93,14 +93,14 @@ class Outbox(asyncio.Protocol):
         """Wait until the spool is open. Raises the `Exit` with which that failed."""
         self._loop = asyncio.get_running_loop()
         self.failed = self._loop.create_future()
-        self._opened: asyncio.Future[tuple[str, int]] = self._loop.create_future()
+        self._opened: asyncio.Future[str] = self._loop.create_future()
         self._gone = asyncio.Event()
         self._transport, _ = await self._loop.connect_accepted_socket(lambda: self, self._connection)
         first: set[asyncio.Future[Any]] = {self._opened, self.failed}
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if self.failed.done():
             raise self.failed.result()
-        self.backend, self.epoch = self._opened.result()
+        self.backend = self._opened.result()
 
     def append(self, message: frames.Message, done: Done) -> None:
         """Store `message`; call `done` with what became of it: once, later, in the event loop. Never blocks.
@@ -229,7 +229,7 @@ class Outbox(asyncio.Protocol):
     def _hear(self, about: Any, *words: Any) -> None:
         self._asked_at = None
         if about == "opened":
-            self._opened.set_result((words[0], words[1]))
+            self._opened.set_result(words[0])
         elif about == "failed":
             self._fail(Exit(*words))
         elif (question := self._questions.get(about)) is not None and not question.done():

@@ -40,7 +40,7 @@ class Port(asyncio.Protocol):
         self._spool = spool
         self._publisher = publisher
         self._state = state
-        self._send("opened", spool.backend, spool.epoch)
+        self._send("opened", spool.backend)
 
     def fail(self, end: Exit) -> None:
         """Say that nothing can be stored any more, and that the producer has to end with this."""
