@@ -41,7 +41,7 @@ def user_name(user: bytes) -> str:
 def _text(data: bytes, longest: int, reason: QuarantineReason, what: str) -> str:
     if len(data) > longest:
         raise UnusableError(reason, f"{what} is longer than {longest} bytes")
-    if b"\x00" in data:
+    if 0 in data:
         raise UnusableError(reason, f"{what} contains a NUL")
     try:
         return data.decode()

@@ -14,6 +14,8 @@ _ID_DIGITS = 9
 _SET_FIELDS = 3
 # Hello, begin, one set, commit, and nothing after the last newline.
 _FEWEST_PARTS = 5
+# An escape's byte, as a number: of `bytes`, Python asks first whether they are one, which takes seven times as long.
+_ESCAPE = 1
 
 
 class WholeLogins:
@@ -28,7 +30,7 @@ class WholeLogins:
     def read(self, data: bytes) -> CommittedWrite | None:
         """Return the write if `data` is a conversation of one committed transaction that needs no second look."""
         parts = data.split(b"\n")
-        if not _FEWEST_PARTS <= len(parts) <= self._most_parts or parts.pop() or b"\x01" in data:
+        if not _FEWEST_PARTS <= len(parts) <= self._most_parts or parts.pop() or _ESCAPE in data:
             return None
         name = self._hellos.get(parts[0]) or self._greet(parts[0])
         commit = parts.pop()
