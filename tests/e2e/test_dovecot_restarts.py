@@ -56,7 +56,7 @@ class Clients(Crowd):
 def _is_connection_error(failure: Exception) -> bool:
     """Tell whether the client saw its connection end, rather than a login refused.
 
-    A greeting that is BYE comes from imaplib as the plain `error` that a refused login is too; its text is the greeting.
+    A greeting that is BYE comes from imaplib as the plain `error` of a refused login too; its text is the greeting.
     """
     return isinstance(failure, OSError | imaplib.IMAP4.abort) or str(failure).startswith("b'* BYE ")
 
