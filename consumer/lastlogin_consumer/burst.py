@@ -1,37 +1,81 @@
 """Rows on their way to Cassandra together."""
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lastlogin_consumer.decode import Login
+from lastlogin_consumer.outcome import Blame, blame
 
 
 # After so many failures in a row the rest of a burst is not tried: Cassandra is away, and each try costs CPU.
-_GIVE_UP_AFTER = 32
+_GIVE_UP_AFTER = 8
 
 
 @dataclass(slots=True, eq=False)
 class Burst:
-    """Rows that one call of `write` is trying to write."""
+    """Rows that one call of `write` is trying to write, in batches.
 
-    unsent: list[Login]
+    A batch that nodes look at and refuse is tried again in halves, so that a row they cannot take does not hold the
+    others. What is left at the end is `failed`, to be repeated, and `suspects`, refused alone, with the refusal.
+    """
+
+    batches: Iterator[list[Login]]
     finished: asyncio.Future[None]
     in_flight: int = 0
     failed: list[Login] = field(default_factory=list)
+    suspects: list[tuple[Login, BaseException]] = field(default_factory=list)
     failures_in_a_row: int = 0
     error: BaseException | None = None
+    _halves: deque[list[Login]] = field(default_factory=deque)
+    _exhausted: bool = False
 
-    def settle(self, login: Login, error: BaseException | None) -> None:
-        """Note what became of one row in flight."""
+    @property
+    def has_halves(self) -> bool:
+        """Whether there is something to send again."""
+        return bool(self._halves)
+
+    def next_batch(self) -> list[Login] | None:
+        """What to send next; None when all is sent, for now."""
+        if self._halves:
+            return self._halves.popleft()
+        batch = None if self._exhausted else next(self.batches, None)
+        if batch is None:
+            self._exhausted = True
+            self._look_finished()
+        return batch
+
+    def settle(self, batch: list[Login], error: BaseException | None) -> None:
+        """Note what became of a batch in flight."""
         self.in_flight -= 1
         if error is None:
             self.failures_in_a_row = 0
         else:
+            self._failed(batch, error)
+        self._look_finished()
+
+    def _failed(self, batch: list[Login], error: BaseException) -> None:
+        whose = blame(error)
+        if whose is not Blame.CLUSTER and len(batch) > 1:
+            half = len(batch) // 2
+            self._halves += (batch[:half], batch[half:])
+        elif whose is Blame.ROWS:
+            self.suspects.append((batch[0], error))
+        else:
             self.error = error
-            self.failed.append(login)
-            self.failures_in_a_row += 1
+            self.failed += batch
+            self.failures_in_a_row += whose is Blame.CLUSTER
             if self.failures_in_a_row >= _GIVE_UP_AFTER:
-                self.failed += self.unsent
-                self.unsent.clear()
-        if not self.unsent and not self.in_flight and not self.finished.done():
+                self.give_up()
+
+    def give_up(self) -> None:
+        """Send nothing more; what was not sent has failed."""
+        self._exhausted = True
+        for batch in (*self._halves, *self.batches):
+            self.failed += batch
+        self._halves.clear()
+
+    def _look_finished(self) -> None:
+        if self._exhausted and not self._halves and not self.in_flight and not self.finished.done():
             self.finished.set_result(None)

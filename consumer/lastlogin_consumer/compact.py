@@ -57,6 +57,11 @@ class Window:
         return len(self._newest) + len(self.poison)
 
     @property
+    def records(self) -> int:
+        """Records that it was given."""
+        return self.waiting + self.merged + self.unmapped
+
+    @property
     def room(self) -> int:
         """How many more records may be added before it is full; 0 when it is."""
         if self._bytes >= self.limits.max_bytes:

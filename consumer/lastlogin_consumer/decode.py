@@ -12,8 +12,9 @@ from lastlogin_schemas.headers import verify_checksum
 from lastlogin_schemas.schema import Schema
 
 
-PoisonReason = UndecodableReason | Literal["future"]
-POISON_REASONS: tuple[PoisonReason, ...] = (*get_args(UndecodableReason), "future")
+# Beside records that cannot be read: a login from the future, and a row that Cassandra does not take.
+PoisonReason = UndecodableReason | Literal["future", "refused"]
+POISON_REASONS: tuple[PoisonReason, ...] = (*get_args(UndecodableReason), "future", "refused")
 
 
 # `timestamp_type` of a topic with message.timestamp.type=LogAppendTime.
@@ -41,7 +42,7 @@ class Login(NamedTuple):
     """What the table needs of a `LoginEvent`; a plain tuple, because one is made for each event.
 
     `address` is the value of the `inet` column, no bytes for "no address". `checked` is False when the record
-    came without a checksum.
+    came without a checksum. At `offset` its record can be read again.
     """
 
     user: str
@@ -49,11 +50,15 @@ class Login(NamedTuple):
     login_at_us: int
     address: bytes
     checked: bool
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """A record that cannot be used, and why; `detail` is a sentence without user names and addresses."""
+    """A record that cannot be used, and why; `detail` is a sentence without user names and addresses.
+
+    Of a row that Cassandra refuses it has the server's words, which may name the user.
+    """
 
     record: Record
     reason: PoisonReason
@@ -92,4 +97,4 @@ class Decoder:
             address = column_bytes(event.remote_ip)
         except ValueError:
             raise Undecodable("out_of_range", "remote_ip is not an address") from None
-        return Login(event.user, event.service, event.login_at_us, address, checked)
+        return Login(event.user, event.service, event.login_at_us, address, checked, record.offset)

@@ -79,13 +79,21 @@ class ConsumerMetrics(Collector):
         self._topic = ""
         self._lags: Callable[[], Mapping[int, Lag | None]] = dict
         self._ready: Callable[[], bool] = bool
+        self._breaker_open: Callable[[], bool] = bool
         registry.register(self)
 
-    def watch(self, topic: str, lags: Callable[[], Mapping[int, Lag | None]], ready: Callable[[], bool]) -> None:
-        """From now on tell the lag of the partitions of `topic` that are assigned, and whether we are ready."""
+    def watch(
+        self,
+        topic: str,
+        lags: Callable[[], Mapping[int, Lag | None]],
+        ready: Callable[[], bool],
+        breaker_open: Callable[[], bool],
+    ) -> None:
+        """From now on tell the lag of the partitions of `topic` that are assigned, whether we are ready, and so on."""
         self._topic = topic
         self._lags = lags
         self._ready = ready
+        self._breaker_open = breaker_open
 
     def collect(self) -> Iterator[Metric]:
         """Read all numbers; asked by the registry."""
@@ -118,6 +126,11 @@ class ConsumerMetrics(Collector):
             f"{PREFIX}_ready",
             "1 while /readyz answers 200, else 0: also tells of an outage at the start, when no partition is ours yet.",
             self._ready(),
+        )
+        yield GaugeMetricFamily(
+            f"{PREFIX}_breaker_open",
+            "1 while no record is set aside, because most of the last minute's were bad.",
+            self._breaker_open(),
         )
         yield GaugeMetricFamily(
             f"{PREFIX}_assigned_partitions", "Partitions that are ours; a member that stands by has none.", len(lags)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import Window, WindowLimits
 from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Poison, Record
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
@@ -31,6 +32,8 @@ _FETCH_LIMIT = 500
 _IDLE_WAIT_S = 1.0
 # Where the partition ends is asked for beside the fetches: those stop when Cassandra is away. Also the timeout.
 _ASK_END_EVERY_S = 5.0
+# How late a pipeline may notice that the breaker has closed.
+_BREAKER_LOOK_S = 0.5
 _LOG_INTERVAL_S = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -56,6 +59,18 @@ class Partition(Protocol):
         """Everything before `watermark` may be committed."""
 
 
+class Refusal(Protocol):
+    """A login that the table does not take; `writer.Refused`."""
+
+    @property
+    def login(self) -> Login:
+        """Which one."""
+
+    @property
+    def why(self) -> str:
+        """The reason, a sentence."""
+
+
 class Table(Protocol):
     """Where logins go; `writer.Writer`."""
 
@@ -63,8 +78,8 @@ class Table(Protocol):
     def services(self) -> Container[str]:
         """Services that have columns."""
 
-    async def write(self, logins: Sequence[Login]) -> None:
-        """Return when every one of them is acknowledged, however long that takes."""
+    async def write(self, logins: Sequence[Login]) -> Sequence[Refusal]:
+        """Return when every one of them is acknowledged or refused, however long that takes; those that are refused."""
 
 
 class SetAside(Protocol):
@@ -90,6 +105,7 @@ class Stages:
     clock: Callable[[], float] = monotonic
     wall: Callable[[], float] = time
     ask_end_every_s: float = _ASK_END_EVERY_S
+    breaker: Breaker = field(default_factory=Breaker)
     occasionally: Occasionally = field(default_factory=partial(Occasionally, _LOG_INTERVAL_S))
 
 
@@ -229,13 +245,19 @@ class PartitionPipeline:
 
     async def _write(self) -> None:
         window, totals = self._window, self._stages.metrics.totals
+        poison = window.poison
         if logins := window.logins:
-            await self._stages.table.write(logins)
-            totals.written += len(logins)
+            refusals = await self._stages.table.write(logins)
+            totals.written += len(logins) - len(refusals)
             self._stages.metrics.batch_rows.observe(len(logins))
-        if window.poison:
-            await self._stages.set_aside.send(window.poison)
-            totals.set_aside.update(poison.reason for poison in window.poison)
+            if refusals:
+                read = [await self._read_again(refusal) for refusal in refusals]
+                poison = poison + [each for each in read if each is not None]
+        self._stages.breaker.count(window.records, len(poison), self._stages.clock())
+        if poison:
+            await self._wait_for_breaker()
+            await self._stages.set_aside.send(poison)
+            totals.set_aside.update(each.reason for each in poison)
         totals.merged += window.merged
         totals.unmapped += window.unmapped
         totals.unchecked += window.unchecked
@@ -247,6 +269,42 @@ class PartitionPipeline:
             )
         self._done()
         self._window = self._new_window()
+
+    async def _read_again(self, refusal: Refusal) -> Poison | None:
+        """Fetch the record of a login that the table does not take; None when Kafka has deleted it."""
+        offset = refusal.login.offset
+        while True:
+            try:
+                records = await self._partition.fetch(offset, 1, _IDLE_WAIT_S)
+            except OffsetLost:
+                break
+            except FetchFailed as failure:
+                self._tell_held(offset, failure)
+                await asyncio.sleep(self._backoff.next())
+                continue
+            if records and records[0].offset == offset:
+                return Poison(records[0], "refused", refusal.why)
+            if records:
+                break
+        _log.error(
+            "A record that Cassandra refuses was deleted before it could be set aside",
+            action="offsets_lost",
+            partition=self._partition.number,
+            first=offset,
+            resume_at=offset + 1,
+            lost=1,
+        )
+        self._stages.metrics.totals.lost += 1
+        return None
+
+    async def _wait_for_breaker(self) -> None:
+        while rest_s := self._stages.breaker.open_for(self._stages.clock()):
+            self._say(
+                "breaker_open",
+                "Most records of the last minute are bad; none is set aside for a while. What was deployed?",
+                partition=self._partition.number,
+            )
+            await asyncio.sleep(min(rest_s, _BREAKER_LOOK_S))
 
     def _done(self) -> None:
         self._partition.done(self._position)
@@ -277,13 +335,7 @@ class PartitionPipeline:
 
     async def _hold(self, failure: FetchFailed) -> None:
         """Wait before the next attempt, but not beyond the time at which the window is due."""
-        self._say(
-            "partition_held",
-            "Cannot read on; trying again",
-            partition=self._partition.number,
-            position=self._position,
-            why=str(failure),
-        )
+        self._tell_held(self._position, failure)
         due_in = self._window.due_in(self._stages.clock())
         pause_s = self._backoff.next()
         try:
@@ -293,6 +345,15 @@ class PartitionPipeline:
             pass
         finally:
             self._wait = None
+
+    def _tell_held(self, position: int, failure: FetchFailed) -> None:
+        self._say(
+            "partition_held",
+            "Cannot read on; trying again",
+            partition=self._partition.number,
+            position=position,
+            why=str(failure),
+        )
 
     def _say(self, action: str, sentence: str, **context: object) -> None:
         suppressed = self._stages.occasionally.suppressed((action, self._partition.number))

@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.metadata import version
 from random import SystemRandom
+from time import monotonic
 
 import structlog
 from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.assignment import Assignment
+from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.dead_letters import DeadLetters
 from lastlogin_consumer.decode import Decoder
 from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
@@ -58,6 +60,7 @@ class Consumer:
             TableMapping(cassandra.keyspace, cassandra.table), partial(open_table, cassandra), backoff, self._metrics
         )
         self._dead_letters = DeadLetters(options, settings.topics.dead_letters, backoff)
+        self._breaker = Breaker()
         self._assignment = Assignment(
             Stages(
                 Decoder(settings.schemas, settings.future_limit_s),
@@ -66,12 +69,16 @@ class Consumer:
                 settings.limits,
                 backoff,
                 self._metrics,
+                breaker=self._breaker,
             ),
             _REVOKE_DEADLINE_S,
         )
         self._source = Source(options, settings.topics.events, settings.group, self._assignment)
         self._metrics.watch(
-            settings.topics.events, self._assignment.lags, lambda: not (self.not_live() or self.not_ready())
+            settings.topics.events,
+            self._assignment.lags,
+            lambda: not (self.not_live() or self.not_ready()),
+            lambda: self._breaker.open_for(monotonic()) > 0,
         )
         self._started = self._stopping = self._topics_checked = False
         # What the step that `start` repeats has failed with.
@@ -88,6 +95,7 @@ class Consumer:
             f"Kafka cannot be used: {self._kafka_failure}" if self._kafka_failure else None,
             None if self._topics_checked else "Kafka has not told yet whether the topics exist",
             self._dead_letters.problem,
+            "Most records are bad; none is set aside for a while" if self._breaker.open_for(monotonic()) else None,
             self._writer.problem,
             self._source.problem,
             self._assignment.problem,

@@ -1,4 +1,4 @@
-"""Logins into the table: as many requests at a time as pay off, repeated until all are acknowledged.
+"""Logins into the table: in batches, as many at a time as pay off, repeated until all are acknowledged.
 
 The driver answers on a thread of its own; its answers are handed to the event loop in bulk, one wake-up for all
 that have come meanwhile.
@@ -11,11 +11,12 @@ from contextlib import suppress
 from itertools import count
 from threading import Thread
 from time import monotonic, time
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from cassandra import InvalidRequest
 
+from lastlogin_consumer.batch_request import StatementsForgotten
+from lastlogin_consumer.batches import batches
 from lastlogin_consumer.burst import Burst
 from lastlogin_consumer.columns import require_columns
 from lastlogin_consumer.decode import Login
@@ -29,9 +30,8 @@ from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.logs import Occasionally
 
 
-# Over all partitions. More gains nothing with single INSERTs (the client's CPU is the limit), and each one is a
-# row that is repeated when a node dies.
-MAX_IN_FLIGHT = 128
+# Batches, over all partitions. More gained nothing, and each one is repeated when a node dies.
+MAX_IN_FLIGHT = 32
 # Work that nobody has acknowledged for so long: the driver may be stuck (its PYTHON-1044 and others), or hold
 # addresses that are no longer right. A new session is made beside the old one, then takes its place.
 SILENCE_S = 60.0
@@ -39,6 +39,13 @@ _LOG_INTERVAL_S = 30.0
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
+
+
+class Refused(NamedTuple):
+    """A login that Cassandra does not take, alone and after another look at the table; the reason in its words."""
+
+    login: Login
+    why: str
 
 
 class Writer:
@@ -69,7 +76,7 @@ class Writer:
         self._preparing = asyncio.Lock()
         self._bursts: deque[Burst] = deque()
         # By token; with the time at which it was sent.
-        self._in_flight: dict[int, tuple[Burst, Login, float]] = {}
+        self._in_flight: dict[int, tuple[Burst, list[Login], float]] = {}
         self._tokens = count()
         # Filled by the driver's thread, emptied by the event loop.
         self._answers: deque[tuple[int, BaseException | None, float]] = deque()
@@ -91,7 +98,7 @@ class Writer:
     @property
     def services(self) -> Collection[str]:
         """Services that have columns; none before `connect` has returned."""
-        return self._table.inserts if self._table is not None else ()
+        return self._table.formats if self._table is not None else ()
 
     async def connect(self) -> None:
         """Open the table; keep trying while Cassandra is away. Raises `Exit`: 78 when the table cannot be written."""
@@ -108,34 +115,47 @@ class Writer:
                 await asyncio.sleep(backoff.next())
         log_columns(self._wanted, self._table.mapping)
         self._failing = False
-        _log.info("Connected to Cassandra", action="cassandra_connected", services=sorted(self.services))
+        _log.info(
+            "Connected to Cassandra",
+            action="cassandra_connected",
+            services=sorted(self.services),
+            local_dc=self._table.local_dc,
+        )
 
-    async def write(self, logins: Sequence[Login]) -> None:
+    async def write(self, logins: Sequence[Login]) -> list[Refused]:
         """Write each login under its own time; return when all are acknowledged, however long that takes.
 
-        Whatever the error, what failed is written again: a timeout says nothing about a row, and repeating
-        changes nothing. May be cancelled.
+        Returns those that Cassandra does not take. All other failures are repeated, whatever the error: a timeout
+        says nothing about a row, and repeating changes nothing. May be cancelled.
         """
         if not self._writing:
             self._acknowledged_at = self._clock()
         self._writing += 1
+        refused: list[Refused] = []
         failed = False
         try:
             backoff = self._backoff()
             left = list(logins)
-            while left:
-                burst, table = Burst(left, self._loop.create_future()), self._table
+            # Refused alone, before the table was looked at again.
+            suspected: Collection[Login] = ()
+            while True:
+                table = self._open
+                burst = Burst(batches(left, table.topology.ring()), self._loop.create_future())
                 await self._try(burst)
-                left = burst.failed
-                if burst.error is not None:
-                    self._trying_again += not failed
-                    failed = True
-                if isinstance(burst.error, InvalidRequest) and table is not None:
-                    await self._prepare_again(table)
-                elif burst.error is not None:
+                refused += [Refused(login, explain(error)) for login, error in burst.suspects if login in suspected]
+                suspects = [login for login, _ in burst.suspects if login not in suspected]
+                left = burst.failed + suspects
+                if not left:
+                    return refused
+                self._trying_again += not failed
+                failed = True
+                looked = True
+                if suspects or isinstance(burst.error, StatementsForgotten):
+                    looked = await self._prepare_again(table)
+                if burst.error is not None and not isinstance(burst.error, StatementsForgotten):
                     self._report(burst.error, rows=len(left))
-                if burst.error is not None:
-                    await asyncio.sleep(backoff.next())
+                suspected = frozenset(suspects) if looked else ()
+                await asyncio.sleep(backoff.next())
         finally:
             self._writing -= 1
             self._trying_again -= failed
@@ -158,24 +178,28 @@ class Writer:
                 if self._clock() - self._acknowledged_at >= self._silence_s:
                     self._replace_session()
         finally:
-            burst.unsent.clear()
+            burst.give_up()
+
+    @property
+    def _open(self) -> OpenTable:
+        if self._table is None:
+            raise RuntimeError("write() before connect()")
+        return self._table
 
     def _send(self) -> None:
-        """Send rows, the oldest burst's first, as long as there is room in flight."""
-        table = self._table
-        if table is None:
-            raise RuntimeError("write() before connect()")
+        """Send batches, the oldest burst's first, as long as there is room in flight."""
+        table = self._open
         while self._bursts and len(self._in_flight) < MAX_IN_FLIGHT:
             burst = self._bursts[0]
-            if not burst.unsent:
+            batch = burst.next_batch()
+            if batch is None:
                 self._bursts.popleft()
                 continue
-            login = burst.unsent.pop()
             token = next(self._tokens)
-            self._in_flight[token] = burst, login, self._clock()
+            self._in_flight[token] = burst, batch, self._clock()
             burst.in_flight += 1
             try:
-                future = table.session.execute_async(table.statement(login))
+                future = table.session.execute_async(table.batch(batch))
                 future.add_callbacks(self._succeeded, self._failed, (token,), None, (token,), None)
             except Exception as error:  # noqa: BLE001 - as any other failure: try again
                 self._answer(token, error)
@@ -205,12 +229,15 @@ class Writer:
             token, error, answered_at = self._answers.popleft()
             # A row of a session that was replaced has been given up already.
             if (sent := self._in_flight.pop(token, None)) is not None:
-                burst, login, sent_at = sent
-                burst.settle(login, error)
+                burst, batch, sent_at = sent
+                burst.settle(batch, error)
+                if burst.has_halves and burst not in self._bursts:
+                    self._bursts.appendleft(burst)
                 metrics.cassandra_write[outcome_of(error)].observe(answered_at - sent_at)
                 if error is None:
                     acknowledged = True
-                    metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
+                    for login in batch:
+                        metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
         if acknowledged:
             self._acknowledged_at = self._clock()
             if self._failing:
@@ -218,8 +245,8 @@ class Writer:
                 _log.info("Cassandra acknowledges rows again", action="cassandra_back")
         self._send()
 
-    async def _prepare_again(self, table: OpenTable) -> None:
-        """A node has forgotten our statements, most likely because somebody has changed the table: look at it."""
+    async def _prepare_again(self, table: OpenTable) -> bool:
+        """Look at the table, which somebody may have changed, and prepare anew; False when it cannot be written."""
         async with self._preparing:
             # Another partition's rows, or a new session, may have been quicker.
             if self._table is table:
@@ -227,9 +254,10 @@ class Writer:
                     again = await _on_thread(table.prepared_again)
                 except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
                     self._report(error)
-                    return
+                    return False
                 if self._table is table:
                     self._table = again
+        return True
 
     def _replace_session(self) -> None:
         if self._replacing is None or self._replacing.done():

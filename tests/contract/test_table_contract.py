@@ -84,7 +84,7 @@ def user() -> str:
 
 
 def _login(user: str, at_us: int = AT_US, ip: str | None = None, service: str = "imap") -> Login:
-    return Login(user, service, at_us, column_bytes(ip), checked=True)
+    return Login(user, service, at_us, column_bytes(ip), checked=True, offset=0)
 
 
 async def test_time_and_address_are_written_under_the_logins_own_time(cells: Cells, user: str) -> None:
@@ -144,6 +144,18 @@ async def test_every_login_of_a_call_is_acknowledged_when_it_returns(cells: Cell
     await cells.table.write([_login(f"{user}-{n}", AT_US + n) for n in range(500)])
 
     assert [AT_US + n for n in range(500)] == [cells.row(f"{user}-{n}")["imap"][1] for n in range(500)]
+
+
+async def test_a_row_that_is_refused_does_not_hold_the_others(cells: Cells, user: str) -> None:
+    """Cassandra takes no key above 64 KiB: that login comes back with a reason, all others are written."""
+    refused = [_login(user + "x" * size) for size in (70_000, 80_000)]
+    others = [_login(f"{user}-{n}", AT_US + n) for n in range(120)]
+
+    found = await cells.table.write([*others[:60], *refused, *others[60:]])
+
+    assert sorted(refused) == sorted(refusal.login for refusal in found)
+    assert all(refusal.why for refusal in found)
+    assert [AT_US + n for n in range(120)] == [cells.row(f"{user}-{n}")["imap"][1] for n in range(120)]
 
 
 @pytest.mark.parametrize("user", ["a/b@x", "x@y@z", "%u", "é" * 2000, "a b", "😀", "..", "';DROP TABLE x", "a\tb"])

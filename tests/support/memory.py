@@ -9,6 +9,8 @@ from aiokafka.structs import ConsumerRecord
 
 from lastlogin_consumer.decode import Login, Poison
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
+from lastlogin_consumer.writer import Refused
+from lastlogin_schemas.event import MAX_USER_BYTES
 
 
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
@@ -117,14 +119,19 @@ class MemoryTable:
         self.gate = Gate()
         self._cells: dict[tuple[str, str], dict[str, tuple[int, bytes]]] = {}
 
-    async def write(self, logins: Sequence[Login]) -> None:
+    async def write(self, logins: Sequence[Login]) -> list[Refused]:
         """Write each login's time and address under its own write time."""
         await self.gate()
+        refused = []
         for login in logins:
+            if len(login.user.encode()) > MAX_USER_BYTES:
+                refused.append(Refused(login, "the key is too long"))
+                continue
             cells = self._cells.setdefault((login.user, login.service), {})
             time = (login.login_at_us // 1000).to_bytes(8, "big")
             for column, value in (("time", time), ("address", login.address)):
                 cells[column] = max(cells.get(column, (0, b"")), (login.login_at_us, value))
+        return refused
 
     def row(self, user: str) -> dict[str, tuple[int, int, bytes | None]]:
         """By service: the time (ms), its write time (us), and the address, whose zero bytes read as none."""

@@ -15,7 +15,7 @@ SERVICES = ("imap", "pop3")
 
 
 def _login(user: str, at_us: int, address: bytes = b"", service: str = "imap", *, checked: bool = True) -> Login:
-    return Login(user, service, at_us, address, checked)
+    return Login(user, service, at_us, address, checked, 0)
 
 
 def _window(limits: WindowLimits = LIMITS) -> Window:

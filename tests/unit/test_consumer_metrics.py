@@ -96,7 +96,7 @@ def test_totals_are_what_is_scraped(registry: CollectorRegistry, metrics: Consum
 def test_lag_of_the_partitions_that_are_ours(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
     """A series for each assigned partition whose lag is known; with the partition it goes."""
     lags: dict[int, Lag | None] = {0: Lag(4, 1.5), 11: Lag(0, 0.0), 12: None}
-    metrics.watch("events", lambda: lags, lambda: True)
+    metrics.watch("events", lambda: lags, lambda: True, lambda: False)
 
     assert (3.0, 1.0) == (_value(registry, "assigned_partitions"), _value(registry, "ready"))
     assert 4.0 == _value(registry, "lag_records", topic="events", partition="0")

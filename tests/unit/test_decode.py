@@ -29,7 +29,7 @@ def _poison(value: bytes | None, headers: Any = (), **where: Any) -> Poison:
 
 def test_an_event_becomes_what_the_row_needs() -> None:
     """User, service, time and the address as the column holds it; the checksum was verified."""
-    assert Login("test1", "imap", AT_US, bytes([192, 0, 2, 1]), checked=True) == DECODER.decode(event_record(LOGIN))
+    assert Login("test1", "imap", AT_US, bytes([192, 0, 2, 1]), checked=True, offset=0) == DECODER.decode(event_record(LOGIN))
 
 
 def test_no_address_is_no_bytes() -> None:
@@ -87,9 +87,9 @@ def test_what_is_no_sound_event_is_poison(reason: str, value: bytes | None, head
     assert "192.0.2" not in poison.detail
 
 
-def test_every_reason_is_one_of_the_contracts_or_future() -> None:
+def test_every_reason_is_one_of_the_contracts_or_ours() -> None:
     """The reasons are a closed set."""
-    assert {*UNDECODABLE_REASONS, "future"} == set(POISON_REASONS)
+    assert {*UNDECODABLE_REASONS, "future", "refused"} == set(POISON_REASONS)
 
 
 @pytest.mark.parametrize("ahead_us", [300_000_000, 0, -86_400_000_000])

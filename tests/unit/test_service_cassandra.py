@@ -53,7 +53,7 @@ def test_defaults() -> None:
     with cluster(cassandra(contact_points="127.0.0.1,127.0.0.2", local_dc="dc1")) as built:
         profile = built.profile_manager.default
         assert isinstance(profile.load_balancing_policy, TokenAwarePolicy)
-        assert profile.load_balancing_policy.shuffle_replicas
+        assert not profile.load_balancing_policy.shuffle_replicas
         assert isinstance(profile.load_balancing_policy._child_policy, DCAwareRoundRobinPolicy)
         assert profile.load_balancing_policy._child_policy.local_dc == "dc1"
         assert profile.consistency_level == ConsistencyLevel.LOCAL_QUORUM
