@@ -42,10 +42,15 @@ test-unit: ## the tests that need no server, with coverage of the pure modules
 	@$(BIN)/coverage report --fail-under=100 --include='*/lastlogin_schemas/*,*/dictproto/*,*/dict_keys.py,*/events.py,*/doctor/doveconf.py,*/doctor/dovecot.py,*/doctor/report.py,*/fields.py,*/keys.py,*/rules.py,*/spool/pages.py,*/decode.py,*/compact.py,*/histogram.py,*/lag.py,*/offsets.py,*/quarantined.py,*/replaying.py'
 
 .PHONY: bench-producer
-bench-producer: ## the producer against the limit of the machine (20 minutes; nothing else should run)
+bench-producer: ## the producer against the limit of the machine (12 minutes; nothing else should run)
 	$(SETUP)
 	@command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
 	@exec $(BIN)/python -m benchmarks.producer $(BENCH)
+
+.PHONY: bench-consumer
+bench-consumer: ## the consumer against single INSERTs and against a bare loop (15 minutes; nothing else should run)
+	$(SETUP)
+	@exec $(BIN)/python -m benchmarks.consumer $(BENCH)
 
 .PHONY: test-faults
 test-faults: ## kill -9, outages, damage and floods under load, with real imap processes; long cases scaled down (20 minutes at most)

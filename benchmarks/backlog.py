@@ -20,11 +20,12 @@ def build(directory: Path, rows: int) -> None:
     now_us = time.time_ns() // 1_000
     file = SpoolFile(directory / FILE_NAME, "bench", now_us, Keep(rows=0, bytes=0, age_us=0))
     for first in range(0, rows, _GROUP):
-        file.write([unnumbered_body(_login(n, now_us)) for n in range(first, min(first + _GROUP, rows))], now_us)
+        file.write([unnumbered_body(login(n, now_us)) for n in range(first, min(first + _GROUP, rows))], now_us)
     file.close()
 
 
-def _login(number: int, now_us: int) -> LoginEvent:
+def login(number: int, now_us: int) -> LoginEvent:
+    """A login of user `number`."""
     user = f"b{number}@example.org"
     address = f"192.0.2.{number % 250}"
     key = f"shared/last-login/imap/{user}/{address}"

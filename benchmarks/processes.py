@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
+from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from lastlogin_stack.layout import Layout
+from tests.support.consumer import consumer_variables
 from tests.support.process import children, cpu_s, peak_memory_bytes
+from tests.support.topics import Topics
 
 
 # Not in memory, as /tmp may be.
@@ -22,6 +26,8 @@ DISK = "/var/tmp"  # noqa: S108 - a directory of its own is made in it
 HERE = Path(__file__).parent
 _START_S = 30.0
 _POLL_S = 0.02
+_SCRAPE_S = 0.1
+_CONSUMER_PORT = 21_969
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,58 @@ class Producer(Process):
             if time.monotonic() > ends_at:
                 raise TimeoutError(f"{self.waiting():.0f} messages still wait after {deadline_s:g} s")
             time.sleep(_POLL_S)
+
+
+class Consumer(Process):
+    """Our consumer, in a group of its own that begins at the earliest offset."""
+
+    def __init__(self, directory: Path, layout: Layout, topics: Topics, linger_s: str) -> None:
+        settings = consumer_variables(layout, topics) | {
+            "METRICS__PORT": str(_CONSUMER_PORT),
+            "GROUP": f"bench-{uuid4().hex}",
+            "LINGER_S": linger_s,
+        }
+        script = str(Path(sys.executable).with_name("lastlogin-consumer"))
+        super().__init__([script], directory, {f"LASTLOGIN_CONSUMER_{key}": value for key, value in settings.items()})
+
+    def samples(self) -> dict[str, float]:
+        """Its metrics without labels, by name without the prefix; nothing while it does not answer."""
+        try:
+            with urlopen(f"http://127.0.0.1:{_CONSUMER_PORT}/metrics", timeout=5) as answer:
+                families = list(text_string_to_metric_families(answer.read().decode()))
+        except OSError:
+            return {}
+        prefix = "lastlogin_consumer_"
+        return {
+            sample.name.removeprefix(prefix): sample.value
+            for family in families
+            for sample in family.samples
+            if not sample.labels
+        }
+
+    def wait_for_first(self) -> tuple[float, float]:
+        """Wait for the first events; the time, and the CPU that the start has cost. Raises TimeoutError."""
+        ends_at = time.monotonic() + _START_S
+        cpu_s = 0.0
+        while not self.samples().get("events_total"):
+            cpu_s = self.cpu_s()
+            if time.monotonic() > ends_at:
+                raise TimeoutError(self._log.read_text()[-2000:])
+            time.sleep(_POLL_S)
+        return time.monotonic() - _POLL_S / 2, cpu_s
+
+    def wait_for_all(self, events: int, deadline_s: float) -> dict[str, float]:
+        """Wait until so many events are done; its metrics then. Raises TimeoutError."""
+        ends_at = time.monotonic() + deadline_s
+        while True:
+            samples = self.samples()
+            done = sum(samples.get(name, 0.0) for name in ("rows_written_total", "deduplicated_total"))
+            if done >= events:
+                return samples
+            if time.monotonic() > ends_at:
+                raise TimeoutError(f"{done:.0f} of {events} events are done after {deadline_s:g} s")
+            # Seldom, for each answer takes CPU from what is measured.
+            time.sleep(_SCRAPE_S)
 
 
 @contextmanager

@@ -40,6 +40,11 @@ _FETCH_MAX_WAIT_MS = 50
 # What may be fetched and not yet taken, over all partitions; also the most in one response.
 _FETCHED_BYTES = 8 * 1024 * 1024
 _MAX_PARTITION_FETCH_BYTES = 1024 * 1024
+FETCH_OPTIONS: Mapping[str, int | bool] = {
+    "fetch_max_wait_ms": _FETCH_MAX_WAIT_MS,
+    "fetch_max_bytes": _FETCHED_BYTES,
+    "check_crcs": True,
+}
 # Smaller pieces cost more requests than they save memory. A batch that is larger comes whole all the same.
 _MIN_PARTITION_FETCH_BYTES = 64 * 1024
 
@@ -169,10 +174,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
             session_timeout_ms=SESSION_TIMEOUT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
-            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-            fetch_max_bytes=_FETCHED_BYTES,
+            **FETCH_OPTIONS,
             max_partition_fetch_bytes=max(_MIN_PARTITION_FETCH_BYTES, min(share, _MAX_PARTITION_FETCH_BYTES)),
-            check_crcs=True,
         )
         try:
             await start(consumer)
