@@ -44,7 +44,8 @@ async def _read(bootstrap: str, topic: str, events: int) -> None:
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     await consumer._client.force_metadata_update()  # noqa: SLF001 - the first answer may lack a new topic
     await consumer.topics()
-    return consumer.partitions_for_topic(topic)
+    found: set[int] = consumer.partitions_for_topic(topic)
+    return found
 
 
 if __name__ == "__main__":

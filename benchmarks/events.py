@@ -10,8 +10,8 @@ from benchmarks.backlog import login
 from lastlogin_producer.records import RecordForm
 from lastlogin_producer.spool.row import Row, unnumbered_body
 from lastlogin_schemas.avro import long
-from lastlogin_schemas.partitioner import partition_of
 from lastlogin_schemas.codec import message_key
+from lastlogin_schemas.partitioner import partition_of
 
 
 _GROUP = 10_000
@@ -20,7 +20,9 @@ _BATCH_BYTES = 256 * 1024
 
 async def _publish(bootstrap: str, topic: str, partitions: int, events: int, users: int) -> None:
     form = RecordForm("bench", 1, {})
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", compression_type="zstd", max_batch_size=_BATCH_BYTES)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", compression_type="zstd", max_batch_size=_BATCH_BYTES
+    )
     await producer.start()
     try:
         sequence = 0

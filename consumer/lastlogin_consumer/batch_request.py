@@ -58,10 +58,9 @@ class RowFormat:
 class PackedBatch(BatchStatement):  # type: ignore[misc] # no type information upstream
     """An unlogged batch for the coordinator of its first row."""
 
-    is_idempotent = True
-
     def __init__(self, rows: Sequence[bytes], routing_key: bytes, keyspace: str) -> None:
         super().__init__(BatchType.UNLOGGED)
+        self.is_idempotent = True
         self.keyspace = keyspace
         self.routing_key = routing_key
         self._statements_and_parameters = rows

@@ -106,6 +106,7 @@ class Stages:
     wall: Callable[[], float] = time
     ask_end_every_s: float = _ASK_END_EVERY_S
     breaker: Breaker = field(default_factory=Breaker)
+    look_at_breaker_every_s: float = _BREAKER_LOOK_S
     occasionally: Occasionally = field(default_factory=partial(Occasionally, _LOG_INTERVAL_S))
 
 
@@ -304,7 +305,7 @@ class PartitionPipeline:
                 "Most records of the last minute are bad; none is set aside for a while. What was deployed?",
                 partition=self._partition.number,
             )
-            await asyncio.sleep(min(rest_s, _BREAKER_LOOK_S))
+            await asyncio.sleep(min(rest_s, self._stages.look_at_breaker_every_s))
 
     def _done(self) -> None:
         self._partition.done(self._position)

@@ -6,6 +6,7 @@ from random import Random
 from prometheus_client import CollectorRegistry
 
 from lastlogin_consumer.assignment import Assignment
+from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_consumer.decode import Decoder
 from lastlogin_consumer.metrics import ConsumerMetrics
@@ -25,6 +26,7 @@ class Bench:
         self.time = AT_US / 1e6
         self.table = MemoryTable()
         self.dead_letters = MemoryDeadLetters()
+        self.breaker = Breaker()
         self.metrics = ConsumerMetrics(CollectorRegistry())
         self.totals = self.metrics.totals
         self.partitions: list[MemoryPartition] = []
@@ -46,6 +48,8 @@ class Bench:
             self.clock,
             lambda: self.time,
             self._ask_end_every_s,
+            self.breaker,
+            look_at_breaker_every_s=0,
         )
         return Assignment(stages, 10)
 

@@ -117,6 +117,8 @@ class MemoryTable:
     def __init__(self, services: Sequence[str] = ("imap", "pop3")) -> None:
         self.services = services
         self.gate = Gate()
+        # Users whose rows it does not take, beside those with too long a name.
+        self.refused: set[str] = set()
         self._cells: dict[tuple[str, str], dict[str, tuple[int, bytes]]] = {}
 
     async def write(self, logins: Sequence[Login]) -> list[Refused]:
@@ -124,8 +126,8 @@ class MemoryTable:
         await self.gate()
         refused = []
         for login in logins:
-            if len(login.user.encode()) > MAX_USER_BYTES:
-                refused.append(Refused(login, "the key is too long"))
+            if login.user in self.refused or len(login.user.encode()) > MAX_USER_BYTES:
+                refused.append(Refused(login, "not this one"))
                 continue
             cells = self._cells.setdefault((login.user, login.service), {})
             time = (login.login_at_us // 1000).to_bytes(8, "big")

@@ -31,6 +31,7 @@ NAMES = {
     "dead_letters_total",
     "offsets_lost_total",
     "assigned_partitions",
+    "breaker_open",
     "ready",
 }
 

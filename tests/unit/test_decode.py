@@ -29,7 +29,9 @@ def _poison(value: bytes | None, headers: Any = (), **where: Any) -> Poison:
 
 def test_an_event_becomes_what_the_row_needs() -> None:
     """User, service, time and the address as the column holds it; the checksum was verified."""
-    assert Login("test1", "imap", AT_US, bytes([192, 0, 2, 1]), checked=True, offset=0) == DECODER.decode(event_record(LOGIN))
+    assert Login("test1", "imap", AT_US, bytes([192, 0, 2, 1]), checked=True, offset=0) == DECODER.decode(
+        event_record(LOGIN)
+    )
 
 
 def test_no_address_is_no_bytes() -> None:

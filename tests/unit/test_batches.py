@@ -1,0 +1,43 @@
+"""Which logins go into one request."""
+
+from collections.abc import Hashable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lastlogin_consumer.batches import MAX_BYTES, MAX_ROWS, batches
+from lastlogin_consumer.decode import Login
+from tests.support.logins import AT_US
+
+
+class ByFirstByte:
+    """A ring on which the first byte of a key tells who coordinates."""
+
+    def coordinator(self, key: bytes) -> Hashable:
+        return key[0]
+
+
+def logins(users: list[str]) -> list[Login]:
+    """A login of each, told apart by their offsets."""
+    return [Login(user, "imap", AT_US, b"\x7f\0\0\1", True, offset) for offset, user in enumerate(users)]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=300), max_size=400))
+def test_every_login_is_in_one_batch_with_its_coordinators(users: list[str]) -> None:
+    """None is lost or there twice; a batch has one coordinator, and keeps within the limits unless it is one row."""
+    ring, expected = ByFirstByte(), logins(users)
+    found = list(batches(iter(expected), ring))
+
+    assert expected == sorted((login for batch in found for login in batch), key=lambda login: login.offset)
+    for batch in found:
+        assert 1 == len({ring.coordinator(login.user.encode()) for login in batch})
+        assert len(batch) <= MAX_ROWS
+        assert sum(len(login.user.encode()) for login in batch) <= MAX_BYTES or len(batch) == 1
+
+
+def test_full_batches_come_before_all_logins_were_looked_at() -> None:
+    """What is asked for is made, and no more."""
+    looked = iter(logins(["a"] * 1_000))
+
+    assert MAX_ROWS == len(next(batches(looked, ByFirstByte())))
+    assert 1_000 - MAX_ROWS - 1 == len(list(looked))
