@@ -34,6 +34,11 @@ class Assignment:
             return "Kafka does not answer: how far the partitions are behind is as last known"
         return None
 
+    @property
+    def standstill_s(self) -> float:
+        """Seconds for which one of them had work and did none of it."""
+        return max((pipeline.standstill_s for pipeline in self._pipelines.values()), default=0.0)
+
     def lags(self) -> dict[int, Lag | None]:
         """Lag of each partition that is ours; None before it is known."""
         return {pipeline.number: pipeline.lag() for pipeline in self._pipelines.values()}

@@ -123,6 +123,8 @@ class PartitionPipeline:
         # Whether Kafka has not answered when it was last asked for the end.
         self.unanswered = False
         self._position = 0
+        # When it last did some of its work, had none, or said why it could not.
+        self._moved_at = stages.clock()
         self._fetch_limit = _FETCH_LIMIT
         self._stopping = False
         # The wait that `stop_intake` ends; None while the pipeline does something else.
@@ -137,6 +139,16 @@ class PartitionPipeline:
     def number(self) -> int:
         """Number of its partition."""
         return self._partition.number
+
+    @property
+    def standstill_s(self) -> float:
+        """Seconds for which it had work, as far as is known, and did none of it."""
+        return 0.0 if self._caught_up else self._stages.clock() - self._moved_at
+
+    @property
+    def _caught_up(self) -> bool:
+        lag = self.lag()
+        return lag is not None and not lag.records and not self.unanswered
 
     def lag(self) -> Lag | None:
         """How far behind it is; None before that is known."""
@@ -187,6 +199,8 @@ class PartitionPipeline:
                 async with asyncio.timeout(_ASK_END_EVERY_S):
                     self._backlog.ends_at(await self._partition.end(), asked_at)
                 self.unanswered = False
+                if self._caught_up:
+                    self._moved()
             except (FetchFailed, TimeoutError):
                 self.unanswered = True
             await asyncio.sleep(self._stages.ask_end_every_s)
@@ -243,6 +257,7 @@ class PartitionPipeline:
         self._position = next_offset(records)
         self._backlog.took(self._position, records[0].timestamp, records[-1].timestamp, self._stages.wall())
         self._stages.metrics.totals.fetched += len(records)
+        self._moved()
 
     async def _write(self) -> None:
         window, totals = self._window, self._stages.metrics.totals
@@ -310,6 +325,10 @@ class PartitionPipeline:
     def _done(self) -> None:
         self._partition.done(self._position)
         self._backlog.done(self._position)
+        self._moved()
+
+    def _moved(self) -> None:
+        self._moved_at = self._stages.clock()
 
     def _new_window(self) -> Window:
         return Window(self._limits, self._stages.table.services)
@@ -348,6 +367,7 @@ class PartitionPipeline:
             self._wait = None
 
     def _tell_held(self, position: int, failure: FetchFailed) -> None:
+        self._moved()
         self._say(
             "partition_held",
             "Cannot read on; trying again",

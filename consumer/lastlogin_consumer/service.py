@@ -19,13 +19,16 @@ from lastlogin_consumer.pipeline import Stages
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
 from lastlogin_consumer.table import open_table
+from lastlogin_consumer.watchdog import STANDSTILL_S, Watchdog
 from lastlogin_consumer.writer import Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
+from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.preflight import verdict
+from lastlogin_service.tasks import cancel
 from lastlogin_service.topics import look_at_topics
 
 
@@ -38,6 +41,7 @@ _RETRY_FIRST_S = 0.1
 _RETRY_CAP_S = 5.0
 # For each of: leaving the group, and disconnecting from Kafka and from Cassandra.
 _DISCONNECT_DEADLINE_S = 3.0
+_PROBE_S = 5.0
 _LOG_INTERVAL_S = 30.0
 
 _log = structlog.get_logger(NAME)
@@ -80,7 +84,8 @@ class Consumer:
             lambda: not (self.not_live() or self.not_ready()),
             lambda: self._breaker.open_for(monotonic()) > 0,
         )
-        self._started = self._stopping = self._topics_checked = False
+        self._watchdog = Watchdog(settings.linger_s + STANDSTILL_S, self._standstill_s, self._kafka_answers)
+        self._started = self._stopping = self._topics_checked = self._rebuilt = False
         # What the step that `start` repeats has failed with.
         self._kafka_failure: str | None = None
 
@@ -118,13 +123,46 @@ class Consumer:
         _log.info("Consuming", action="started", group=self._settings.group, topic=self._settings.topics.events)
 
     async def work(self) -> None:
-        """Never return; raise what the source or a pipeline failed with."""
-        source: asyncio.Future[None] = asyncio.ensure_future(self._source.run())
+        """Never return; raise what the source or a pipeline failed with, and `Exit` when new clients did not help."""
+        while True:
+            fetched = self._metrics.totals.fetched
+            source: asyncio.Task[None] = asyncio.create_task(self._source.run())
+            watchdog = asyncio.create_task(self._watchdog.run())
+            try:
+                ends: set[asyncio.Future[None]] = {source, watchdog, self._assignment.failed}
+                ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                for each in ended:
+                    each.result()
+            finally:
+                await cancel([source, watchdog])
+            if self._rebuilt and fetched == self._metrics.totals.fetched:
+                raise Exit(TEMPFAIL, "nothing is done although Kafka answers, also with new clients; start me anew")
+            await self._rebuild()
+
+    async def _rebuild(self) -> None:
+        """Let new Kafka clients take the place of those that are stuck."""
+        self._rebuilt = True
+        _log.error("Work stands still although Kafka answers; making new clients", action="clients_replaced")
+        await self._assignment.finish(0)
+        await asyncio.gather(self._source.stop(_DISCONNECT_DEADLINE_S), self._dead_letters.stop(_DISCONNECT_DEADLINE_S))
+        await self._patiently(self._dead_letters.start)
+        await self._patiently(self._source.start)
+
+    def _standstill_s(self) -> float:
+        """Seconds for which there was work and none was done, unless we know and tell why."""
+        known = self._writer.problem or self._dead_letters.problem or self._breaker.open_for(monotonic())
+        standstill_s = max(self._assignment.standstill_s, self._source.outside_s)
+        return 0.0 if known else min(standstill_s, self._writer.silent_s)
+
+    async def _kafka_answers(self) -> bool:
         try:
-            ended, _ = await asyncio.wait({source, self._assignment.failed}, return_when=asyncio.FIRST_COMPLETED)
-            ended.pop().result()
-        finally:
-            source.cancel()
+            async with asyncio.timeout(_PROBE_S):
+                return all(
+                    each.code is None
+                    for each in await look_at_topics(self._settings.kafka, {"events": self._settings.topics.events})
+                )
+        except (KafkaError, TimeoutError, OSError):
+            return False
 
     async def finish(self) -> None:
         """Fetch no more, write what has been fetched within the shutdown deadline, and commit it."""

@@ -7,7 +7,8 @@ partitions neither starve nor spin: each takes its own partition's piece only, a
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, NoReturn, Protocol
 
 import structlog
@@ -143,10 +144,37 @@ class PartitionLog:
         return offsets[self._partition]
 
 
-class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type information upstream
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # no type information upstream
+    """Passes on what one client says, as long as it is the one in use: one that was stopped may still have tasks."""
+
+    def __init__(self, source: "Source", consumer: AIOKafkaConsumer) -> None:
+        self._source = source
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """aiokafka's: a rebalance begins; our partitions stay ours until this returns."""
+        if self._source.uses(self._consumer):
+            await self._source.revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """aiokafka's: a rebalance is over."""
+        if self._source.uses(self._consumer):
+            self._source.assigned(assigned)
+
+
+class Source:
     """Our membership in the consumer group; tells `assignee` which partitions are its."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, group: str, assignee: Assignee) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        topic: str,
+        group: str,
+        assignee: Assignee,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._clock = clock
+        self._outside_since = clock()
         self._options = options
         self._topic = topic
         self._group = group
@@ -162,6 +190,11 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
     def problem(self) -> str | None:
         """A sentence while we are not in the group; a member without partitions is."""
         return None if self._member else f"Not in the consumer group {self._group}: {self._why}"
+
+    @property
+    def outside_s(self) -> float:
+        """Seconds for which we have not been in the group."""
+        return 0.0 if self._member else self._clock() - self._outside_since
 
     async def start(self) -> None:
         """Connect and join the group. Raises KafkaError; may then be called again."""
@@ -183,7 +216,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
             await consumer.stop()
             raise
         self._consumer = consumer
-        consumer.subscribe([self._topic], listener=self)
+        self._outside_since = self._clock()
+        consumer.subscribe([self._topic], listener=_Listener(self, consumer))
 
     async def run(self) -> NoReturn:
         """Commit and poll until cancelled. Raises KafkaError when aiokafka cannot recover."""
@@ -209,18 +243,26 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
             self._watermarks.committed(watermarks)
 
     async def stop(self, deadline_s: float) -> None:
-        """Leave the group and disconnect."""
-        if self._consumer is None:
+        """Leave the group and disconnect; it may be started again."""
+        consumer, self._consumer = self._consumer, None
+        self._member = False
+        self._watermarks.assign(())
+        if consumer is None:
             return
         try:
             async with asyncio.timeout(deadline_s):
-                await self._consumer.stop()
+                await consumer.stop()
         except (KafkaError, TimeoutError) as error:
             # aiokafka's stop can hang (its issue 773); the group notices by the missing heartbeats.
             _log.warning("Could not leave the group in time", action="leave_failed", error=type(error).__name__)
 
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """aiokafka's: a rebalance begins; our partitions stay ours until this returns."""
+    def uses(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether `consumer` is the client in use."""
+        return self._consumer is consumer
+
+    async def revoked(self, revoked: set[TopicPartition]) -> None:
+        """Have the partitions given up; they stay ours until this returns."""
+        self._outside_since = self._clock()
         self._member = False
         await self._assignee.revoked()
         await self.commit()
@@ -228,8 +270,8 @@ class Source(ConsumerRebalanceListener):  # type: ignore[misc] # no type informa
         if revoked:
             _log.info("Partitions revoked", action="revoked", partitions=_numbers(revoked))
 
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """aiokafka's: a rebalance is over."""
+    def assigned(self, assigned: set[TopicPartition]) -> None:
+        """Have these partitions worked on."""
         self._member, self._why = True, _JOINING
         self._watermarks.assign(_numbers(assigned))
         _log.info("Partitions assigned", action="assigned", partitions=_numbers(assigned))

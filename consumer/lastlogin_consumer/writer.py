@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import count
+from math import inf
 from threading import Thread
 from time import monotonic, time
 from typing import Any, NamedTuple, TypeVar
@@ -94,6 +95,11 @@ class Writer:
         if self._table is None:
             return f"Not connected to Cassandra: {self._why}"
         return f"Cassandra cannot be written to: {self._why}" if self._trying_again else None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since Cassandra has last acknowledged any of the rows that wait; without end when none do."""
+        return self._clock() - self._acknowledged_at if self._writing else inf
 
     @property
     def services(self) -> Collection[str]:

@@ -57,9 +57,9 @@ async def test_a_member_without_partitions_is_ready() -> None:
     source = Source({}, "events", "group", bench.assignment)
     assert "Not in the consumer group group" in (source.problem or "")
 
-    await source.on_partitions_assigned(set())
+    source.assigned(set())
     assert None is source.problem
-    await source.on_partitions_revoked(set())
+    await source.revoked(set())
     assert "rebalance" in (source.problem or "")
 
 

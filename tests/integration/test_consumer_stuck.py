@@ -1,0 +1,64 @@
+"""A Kafka client that falls silent although Kafka is there: it is replaced, and if that does not help the process is."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from lastlogin_schemas.event import LoginEvent
+from lastlogin_stack.layout import Layout
+from lastlogin_stack.readback import StatsTable
+from tests.support.consumer import ConsumerProcess
+from tests.support.logins import login
+from tests.support.process import wait_until
+from tests.support.topics import Topics, own_topics
+
+
+@pytest.fixture
+def topics(stack: Layout) -> Iterator[Topics]:
+    """Topics of one test."""
+    with own_topics(stack) as topics:
+        yield topics
+
+
+def _events(count: int) -> list[LoginEvent]:
+    now = time.time_ns() // 1000
+    return [login(f"stuck-{uuid4().hex}", now + n) for n in range(count)]
+
+
+def _deaf(stack: Layout, topics: Topics, directory: Path, clients: int) -> ConsumerProcess:
+    consumer = ConsumerProcess(stack, topics, directory)
+    script = Path(__file__).parents[1] / "support" / "deaf_client.py"
+    consumer.starter = [sys.executable, "-P", str(script), str(clients)]
+    return consumer
+
+
+def test_a_silent_client_is_replaced(stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path) -> None:
+    """What it did not give is read by the next one; nobody has to do anything."""
+    first, later = _events(10), _events(10)
+    with _deaf(stack, topics, tmp_path, clients=1) as consumer:
+        topics.publish(*first)
+        wait_until(lambda: topics.lag(consumer.group) == 0)
+        topics.publish(*later)
+        consumer.wait_for("clients_replaced")
+        wait_until(lambda: topics.lag(consumer.group) == 0, 30)
+        assert 0 == consumer.stop()
+
+    assert all("imap" in rows.row(event.user) for event in first + later)
+    assert 1 == len(consumer.said("clients_replaced"))
+
+
+def test_when_that_does_not_help_the_process_ends(stack: Layout, topics: Topics, tmp_path: Path) -> None:
+    """With 75, so that it is started anew; it says why, without a traceback."""
+    with _deaf(stack, topics, tmp_path, clients=2) as consumer:
+        topics.publish(*_events(10))
+        wait_until(lambda: topics.lag(consumer.group) == 0)
+        topics.publish(*_events(10))
+
+        assert 75 == consumer.wait()
+
+    assert "although Kafka answers" in consumer.output()
+    assert "Traceback" not in consumer.output()
