@@ -7,6 +7,7 @@ import structlog
 
 from lastlogin_consumer.lag import Lag
 from lastlogin_consumer.pipeline import Partition, PartitionPipeline, Stages
+from lastlogin_service.tasks import cancel
 
 
 _log = structlog.get_logger(__name__)
@@ -77,9 +78,7 @@ class Assignment:
         if not running:
             return 0
         _, late = await asyncio.wait(running, timeout=deadline_s)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await cancel(late)
         if left := sum(running[task].waiting for task in late):
             _log.warning(
                 "Not all records were written in time; they are read again by whoever has the partition next",
@@ -92,10 +91,7 @@ class Assignment:
     async def abandon(self) -> None:
         """End at once; what waits stays unwritten and uncommitted."""
         self._closed = True
-        running = list(self._pipelines)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await cancel(list(self._pipelines))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._pipelines.pop(task)

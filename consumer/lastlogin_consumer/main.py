@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -13,6 +12,7 @@ from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_service.command import service_command
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.signals import stop_event
+from lastlogin_service.tasks import cancel
 
 
 async def run(settings: ConsumerSettings) -> None:
@@ -36,9 +36,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if not task.done():
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await cancel([task])
         return False
     await task
     return True

@@ -24,6 +24,7 @@ from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.offsets import missing, next_offset
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.tasks import cancel
 
 
 # The event loop belongs to one pipeline while it decodes: some 15 us a record.
@@ -166,7 +167,7 @@ class PartitionPipeline:
         try:
             await self._work()
         finally:
-            asking.cancel()
+            await cancel([asking])
 
     async def _work(self) -> None:
         await self._start()

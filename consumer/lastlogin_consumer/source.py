@@ -8,6 +8,7 @@ partitions neither starve nor spin: each takes its own partition's piece only, a
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, NoReturn, Protocol
 
@@ -53,6 +54,8 @@ _MIN_PARTITION_FETCH_BYTES = 64 * 1024
 _COMMIT_INTERVAL_S = 1.0
 # aiokafka repeats a commit for ever while the coordinator is away.
 _COMMIT_TIMEOUT_S = 10.0
+# How often a member without partitions asks whether Kafka is there, and how long it waits.
+_ASK_EVERY_S = 5.0
 _LOG_INTERVAL_S = 30.0
 _JOINING = "joining it, or a rebalance is going on"
 
@@ -185,11 +188,17 @@ class Source:
         # From the end of a rebalance to the beginning of the next one.
         self._member = False
         self._why = _JOINING
+        self._partitions = 0
+        # Whether Kafka did when it was last asked; a member with partitions has other ways to find out.
+        self._answers = True
+        self._asked_at = clock()
 
     @property
     def problem(self) -> str | None:
-        """A sentence while we are not in the group; a member without partitions is."""
-        return None if self._member else f"Not in the consumer group {self._group}: {self._why}"
+        """A sentence while we are not in the group, or stand by without partitions and Kafka does not answer."""
+        if not self._member:
+            return f"Not in the consumer group {self._group}: {self._why}"
+        return None if self._answers else "Kafka does not answer"
 
     @property
     def outside_s(self) -> float:
@@ -225,6 +234,11 @@ class Source:
             await asyncio.sleep(_COMMIT_INTERVAL_S)
             await self.commit()
             await self._poll()
+            if self._partitions:
+                self._answers = True
+            elif self._clock() - self._asked_at >= _ASK_EVERY_S:
+                self._answers = await self._ask()
+                self._asked_at = self._clock()
 
     async def commit(self, timeout_s: float = _COMMIT_TIMEOUT_S) -> None:
         """Tell Kafka what is done; what fails is committed with the next call. Never raises."""
@@ -273,11 +287,18 @@ class Source:
     def assigned(self, assigned: set[TopicPartition]) -> None:
         """Have these partitions worked on."""
         self._member, self._why = True, _JOINING
+        self._partitions = len(assigned)
         self._watermarks.assign(_numbers(assigned))
         _log.info("Partitions assigned", action="assigned", partitions=_numbers(assigned))
         self._assignee.assigned(
             [PartitionLog(self._consumer, partition, self._watermarks) for partition in sorted(assigned)]
         )
+
+    async def _ask(self) -> bool:
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_ASK_EVERY_S):
+                return bool(await self._consumer._client.force_metadata_update())  # noqa: SLF001 - `topics` may not return
+        return False
 
     async def _poll(self) -> None:
         """Poll a partition that nobody has: a member without partitions, or with stuck ones, stays a member."""

@@ -153,13 +153,13 @@ class Writer:
                 left = burst.failed + suspects
                 if not left:
                     return refused
+                forgotten, again = isinstance(burst.error, StatementsForgotten), failed
                 self._trying_again += not failed
                 failed = True
-                looked = True
-                if suspects or isinstance(burst.error, StatementsForgotten):
-                    looked = await self._prepare_again(table)
-                if burst.error is not None and not isinstance(burst.error, StatementsForgotten):
+                # Forgotten once is what follows from any change of the table.
+                if burst.error is not None and (again or not forgotten):
                     self._report(burst.error, rows=len(left))
+                looked = await self._prepare_again(table) if suspects or forgotten else True
                 suspected = frozenset(suspects) if looked else ()
                 await asyncio.sleep(backoff.next())
         finally:

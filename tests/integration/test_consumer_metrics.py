@@ -154,6 +154,26 @@ def test_kafka_away_is_seen(stack: Layout, topics: Topics, kafka: Kafka, tmp_pat
         wait_until(lambda: consumer.scrape()["ready"] == late.scrape()["ready"] == 1, 90)
 
 
+def test_a_member_that_stands_by_tells_that_kafka_is_away(
+    stack: Layout, topics: Topics, kafka: Kafka, tmp_path: Path
+) -> None:
+    """It has no partition that could tell; it is ready again with Kafka."""
+    with (
+        ConsumerProcess(stack, topics, tmp_path) as first,
+        ConsumerProcess(stack, topics, tmp_path) as second,
+        ConsumerProcess(stack, topics, tmp_path) as third,
+    ):
+        members = (first, second, third)
+        wait_until(lambda: sorted(len(each.partitions()) for each in members) == [0, 1, 1], 60)
+        wait_until(lambda: all(each.reasons() == [] for each in members))
+        [standby] = [each for each in members if not each.partitions()]
+        kafka.stop()
+        wait_until(lambda: standby.reasons() == ["Kafka does not answer"])
+        kafka.start()
+        kafka.wait_ready()
+        wait_until(lambda: all(each.reasons() == [] for each in members), 90)
+
+
 def test_a_backlog_has_its_age_from_the_start(stack: Layout, topics: Topics, tmp_path: Path) -> None:
     """Records older than the process count by when Kafka took them, not by when we first saw them."""
     topics.publish(*_events(10))
