@@ -52,6 +52,12 @@ bench-consumer: ## the consumer against single INSERTs and against a bare loop (
 	$(SETUP)
 	@exec $(BIN)/python -m benchmarks.consumer $(BENCH)
 
+.PHONY: bench-latency
+bench-latency: ## from the login to its row, through both services (4 minutes; nothing else should run)
+	$(SETUP)
+	@command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+	@exec $(BIN)/python -m benchmarks.latency $(BENCH)
+
 .PHONY: test-faults
 test-faults: ## kill -9, outages, damage and floods under load, with real imap processes; long cases scaled down (20 minutes at most)
 	$(SETUP)

@@ -11,8 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -22,13 +20,9 @@ import click
 from benchmarks.events import publish
 from benchmarks.figures import spread
 from benchmarks.processes import DISK, HERE, Consumer
-from lastlogin_stack.cassandra import Cassandra
+from benchmarks.servers import servers
 from lastlogin_stack.errors import StackError
-from lastlogin_stack.jars import CASSANDRA_JARS, KAFKA_JARS, ensure
-from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
-from lastlogin_stack.readback import StatsTable
-from lastlogin_stack.server import Jvm
 from tests.support.topics import Topics
 
 
@@ -37,9 +31,6 @@ FEW_USERS = 5_000
 PARTITIONS = 6
 INSERTS = 100_000
 MANY = 10_000_000
-_PORT = 22_900
-_KAFKA_JVM = Jvm(heap="512m", flags=())
-_CASSANDRA_JVM = Jvm(heap="1g", flags=())
 _DEADLINE_S = 1_800.0
 # A backlog is caught up with as one would in an outage's wake; freshness does not matter then.
 _LINGER_S = "1"
@@ -60,25 +51,6 @@ class Runs:
     def tell(self, name: str, unit: str) -> None:
         """Print median and spread."""
         click.echo(f"  {name:9} {spread(self.rates)} {unit}/s, {spread(self.cpu_us, ' us', 1)} CPU each")
-
-
-@contextmanager
-def _servers(directory: Path) -> Iterator[Layout]:
-    ensure(KAFKA_JARS, click.echo)
-    ensure(CASSANDRA_JARS, click.echo)
-    layout = Layout(directory / "stack", _PORT)
-    kafka, cassandra = Kafka(layout, _KAFKA_JVM), Cassandra(layout, _CASSANDRA_JVM)
-    kafka.start()
-    cassandra.start()
-    try:
-        kafka.wait_ready()
-        cassandra.wait_ready()
-        with StatsTable(layout) as table:
-            table.create()
-        yield layout
-    finally:
-        kafka.stop()
-        cassandra.stop()
 
 
 def _bare(script: str, *arguments: object) -> tuple[float, float]:
@@ -161,7 +133,7 @@ def memory(layout: Layout, events: int) -> None:
 def main(rounds: int, events: int, only: str | None) -> None:
     """Measure the consumer, and print ratios at the end."""
     ratios = {}
-    with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as name, _servers(Path(name)) as layout:
+    with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as name, servers(Path(name)) as layout:
         if only in (None, "distinct"):
             ratios["distinct"] = distinct(layout, rounds, events)
         if only in (None, "repeating"):

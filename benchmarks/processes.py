@@ -16,9 +16,8 @@ from uuid import uuid4
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastlogin_stack.layout import Layout
-from tests.support.consumer import consumer_variables
+from tests.support.consumer import TopicNames, consumer_variables
 from tests.support.process import children, cpu_s, peak_memory_bytes
-from tests.support.topics import Topics
 
 
 # Not in memory, as /tmp may be.
@@ -155,7 +154,7 @@ class Producer(Process):
 class Consumer(Process):
     """Our consumer, in a group of its own that begins at the earliest offset."""
 
-    def __init__(self, directory: Path, layout: Layout, topics: Topics, linger_s: str) -> None:
+    def __init__(self, directory: Path, layout: Layout, topics: TopicNames, linger_s: str) -> None:
         settings = consumer_variables(layout, topics) | {
             "METRICS__PORT": str(_CONSUMER_PORT),
             "GROUP": f"bench-{uuid4().hex}",

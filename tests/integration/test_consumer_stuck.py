@@ -1,4 +1,4 @@
-"""A Kafka client that falls silent although Kafka is there: it is replaced, and if that does not help the process is."""
+"""A Kafka client that falls silent although Kafka is there: it is replaced; if that does not help, the process is."""
 
 import sys
 import time

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,7 +12,19 @@ from tests.support.process import ServiceProcess
 from tests.support.topics import Topics
 
 
-def consumer_variables(layout: Layout, topics: Topics) -> dict[str, str]:
+class TopicNames(Protocol):
+    """Where events come from and dead letters go."""
+
+    @property
+    def events(self) -> str:
+        """The topic of events."""
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of dead letters."""
+
+
+def consumer_variables(layout: Layout, topics: TopicNames) -> dict[str, str]:
     """Settings of a consumer of `topics`, as variables without their prefix."""
     return {
         "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,

@@ -1,0 +1,86 @@
+"""From the login to its row, through both services: `make bench-latency`.
+
+A thousand logins a second, and beside them one of each twentieth of a second whose row is looked for all the time,
+from before its connection to the dict socket until the row is read. The linger is 20 ms.
+"""
+
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+import click
+
+from benchmarks.figures import spread
+from benchmarks.processes import DISK, Consumer, Load, build_load, producer
+from benchmarks.servers import servers
+from lastlogin_schemas.topics import DEAD_LETTERS, EVENTS
+from lastlogin_stack.readback import StatsTable
+from lastlogin_stack.services import create_topics
+from tests.support.dict_client import write
+
+
+RATE = 1_000
+SECONDS = 30.0
+LINGER_S = "0.02"
+_CLIENTS = 400
+_SAMPLE_EVERY_S = 0.05
+_LOOK_S = 0.001
+_METRICS_PORT = 21_968
+_DEADLINE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Topics of a stack."""
+
+    events: str = EVENTS
+    dead_letters: str = DEAD_LETTERS
+
+
+def _sample(socket: Path, table: StatsTable, user: str) -> float:
+    """Seconds from before the login until its row is read. Raises TimeoutError."""
+    begun = time.monotonic()
+    write(socket, user, f"shared/last-login/imap/{user}/192.0.2.1", str(time.time_ns() // 1_000_000), major=4)
+    while "imap" not in table.row(user):
+        if time.monotonic() - begun > _DEADLINE_S:
+            raise TimeoutError(f"no row after {_DEADLINE_S:g} s")
+        time.sleep(_LOOK_S)
+    return time.monotonic() - begun
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Runs.")
+def main(rounds: int) -> None:
+    """Measure the way of a login, and print its median and 99th percentile."""
+    with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as name, servers(Path(name)) as layout:
+        create_topics(layout)
+        load = Load(build_load(Path(name)), _CLIENTS, 1)
+        consumer = Consumer(Path(name), layout, _Names(), linger_s=LINGER_S)
+        click.echo(f"latency: {RATE:,} logins a second for {SECONDS:g} s, linger {LINGER_S} s, {rounds} runs")
+        middle, worst = [], []
+        try:
+            with producer(layout.kafka_bootstrap, _METRICS_PORT) as process, StatsTable(layout) as table:
+                _sample(process.socket, table, "first@example.org")
+                for number in range(rounds):
+                    crowd = threading.Thread(
+                        target=load.run, args=(process.socket, SECONDS), kwargs={"rate": RATE, "prefix": f"r{number}-"}
+                    )
+                    crowd.start()
+                    took = []
+                    while crowd.is_alive():
+                        took.append(_sample(process.socket, table, f"s{number}-{len(took)}@example.org") * 1_000)
+                        time.sleep(_SAMPLE_EVERY_S)
+                    crowd.join()
+                    middle.append(quantiles(took, n=100)[49])
+                    worst.append(quantiles(took, n=100)[98])
+        finally:
+            consumer.stop()
+    click.echo(f"  login to row p50 {spread(middle, ' ms', 1)}")
+    click.echo(f"  login to row p99 {spread(worst, ' ms', 1)}")
+
+
+if __name__ == "__main__":
+    main()
