@@ -69,7 +69,7 @@ def main(rounds: int) -> None:
                         target=load.run, args=(process.socket, SECONDS), kwargs={"rate": RATE, "prefix": f"r{number}-"}
                     )
                     crowd.start()
-                    took = []
+                    took: list[float] = []
                     while crowd.is_alive():
                         took.append(_sample(process.socket, table, f"s{number}-{len(took)}@example.org") * 1_000)
                         time.sleep(_SAMPLE_EVERY_S)
