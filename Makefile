@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 SOURCES := schemas service producer consumer ops deploy/local docs tests benchmarks
+STACK3 := kafka1 kafka2 kafka3 cassandra1 cassandra2 cassandra3
 SETUP := @deploy/local/setup
 IF_SET_UP := [ -x $(BIN)/python ] || { echo "nothing is set up here, so nothing runs"; exit 0; };
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -29,9 +30,9 @@ test: ## every test, against real servers that it starts and stops
 	@exec $(BIN)/python -m pytest
 
 .PHONY: test-cluster
-test-cluster: ## what three Kafka brokers are needed for: killed, stopped and too few of them (10 minutes)
+test-cluster: ## three Kafka brokers, three Cassandra nodes: killed, halted and too few of them (25 minutes at most)
 	$(SETUP)
-	@exec $(BIN)/python -m pytest tests/cluster
+	@exec timeout --foreground --signal=INT --kill-after=60 1440 $(BIN)/python -m pytest tests/cluster
 
 .PHONY: test-unit
 test-unit: ## the tests that need no server, with coverage of the pure modules
@@ -106,13 +107,13 @@ stack-down: ## stop the stack, keep its data
 	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down
 
 .PHONY: stack3-up
-stack3-up: ## start three Kafka brokers beside the stack, with our topics on all of them
+stack3-up: ## start three Kafka brokers and three Cassandra nodes beside the stack, topics and table on all of them
 	$(SETUP)
-	@exec $(BIN)/python -m lastlogin_stack up kafka1 kafka2 kafka3
+	@exec $(BIN)/python -m lastlogin_stack up $(STACK3)
 
 .PHONY: stack3-down
-stack3-down: ## stop the three brokers, keep their data
-	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down kafka1 kafka2 kafka3
+stack3-down: ## stop the three brokers and the three nodes, keep their data
+	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack down $(STACK3)
 
 .PHONY: lock
 lock: ## resolve the dependencies anew, with hashes

@@ -1,35 +1,29 @@
-"""Three Kafka brokers, started once per run; each test finds all of them running and in step."""
+"""Three brokers and three nodes, started once per run; each test finds all of them running and in step."""
 
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lastlogin_stack.commands import BROKERS, running_servers, start_pipeline, stop_servers, wipe
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, Layout
+from lastlogin_stack.commands import BROKERS, NODES
+from lastlogin_stack.layout import Layout
 from tests.support.cluster import Cluster
+from tests.support.ring import Ring
+from tests.support.servers import started
 
 
 @pytest.fixture(scope="session")
-def brokers(layout: Layout) -> Iterator[Layout]:
-    """The three, with our topics; for one run at a time."""
-    layout.directory.parent.mkdir(parents=True, exist_ok=True)
-    with layout.directory.with_name(layout.directory.name + ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pytest.exit(f"another test run uses the servers in {layout.directory}; set {DIRECTORY_VARIABLE}")
-        before = running_servers(layout)
-        if not before:
-            wipe(layout)
-        try:
-            start_pipeline(layout, tuple(BROKERS))
-            yield layout
-        finally:
-            stop_servers(layout, leaving=before)
-            if not before:
-                wipe(layout)
+def brokers(layout: Layout, alone: None) -> Iterator[Layout]:
+    """The three brokers, with our topics."""
+    with started(layout, *BROKERS):
+        yield layout
+
+
+@pytest.fixture(scope="session")
+def nodes(brokers: Layout) -> Iterator[Layout]:
+    """The three nodes as well, with the table."""
+    with started(brokers, *NODES):
+        yield brokers
 
 
 @pytest.fixture
@@ -40,6 +34,16 @@ def cluster(brokers: Layout) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.start()
+
+
+@pytest.fixture
+def ring(nodes: Layout) -> Iterator[Ring]:
+    """The nodes, for killing and stopping; all of them run again afterwards."""
+    ring = Ring(nodes)
+    try:
+        yield ring
+    finally:
+        ring.start()
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
-"""The cluster of three brokers, as tests break and mend it, and a producer that publishes to it."""
+"""Three brokers and three nodes, as tests break and mend them, and a producer that publishes to the brokers."""
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from lastlogin_stack.jars import KAFKA_JARS, class_path
 from lastlogin_stack.kafka import CLUSTER, Kafka, cluster_bootstrap
 from lastlogin_stack.layout import Layout
+from lastlogin_stack.server import Server
 from tests.support.process import halted
 from tests.support.producer import ProducerProcess
 from tests.support.publisher import OutTopics
@@ -19,32 +21,44 @@ PARTITIONS = 6
 REQUEST_TIMEOUT_MS = 5_000
 
 
-class Cluster:
-    """Brokers by number; any of them can be killed, halted and started again."""
+class Members:
+    """Servers by number; any of them can be killed, stopped, halted and started again."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.brokers = {node: Kafka(layout, node=node) for node in CLUSTER}
-        self.servers = cluster_bootstrap(layout)
+    def __init__(self, members: Mapping[int, Server]) -> None:
+        self._members = members
 
-    def kill(self, *nodes: int) -> None:
-        """SIGKILL these brokers."""
-        for node in nodes:
-            self.brokers[node].kill()
+    def kill(self, *numbers: int) -> None:
+        """SIGKILL these, without a pause between them."""
+        for number in numbers:
+            self._members[number].kill()
+
+    def stop(self, *numbers: int) -> None:
+        """SIGTERM these at once, and wait until they have ended."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda number: self._members[number].stop(), numbers))
 
     def start(self) -> None:
         """Start those that do not run, and wait until all answer."""
-        for broker in self.brokers.values():
-            broker.start()
-        for broker in self.brokers.values():
-            broker.wait_ready()
+        for server in self._members.values():
+            server.start()
+        for server in self._members.values():
+            server.wait_ready()
 
     @contextmanager
-    def halted(self, node: int) -> Iterator[None]:
-        """SIGSTOP a broker while the block runs."""
-        pid = self.brokers[node].process.pid()
+    def halted(self, number: int) -> Iterator[None]:
+        """SIGSTOP one while the block runs."""
+        pid = self._members[number].process.pid()
         assert pid is not None
         with halted(pid):
             yield
+
+
+class Cluster(Members):
+    """The three Kafka brokers."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__({node: Kafka(layout, node=node) for node in CLUSTER})
+        self.servers = cluster_bootstrap(layout)
 
     def controller(self) -> int:
         """Number of the broker that is the active controller."""

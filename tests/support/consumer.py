@@ -27,7 +27,7 @@ class TopicNames(Protocol):
 def consumer_variables(layout: Layout, topics: TopicNames) -> dict[str, str]:
     """Settings of a consumer of `topics`, as variables without their prefix."""
     return {
-        "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,
+        "KAFKA__BOOTSTRAP_SERVERS": topics.servers,
         "TOPICS__EVENTS": topics.events,
         "TOPICS__DEAD_LETTERS": topics.dead_letters,
         "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,

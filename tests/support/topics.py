@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.topics import topic_spec
+from lastlogin_stack.kafka import cluster_bootstrap
 from lastlogin_stack.layout import Layout
 from tests.support.logins import message
 
@@ -33,12 +34,15 @@ class Letter:
 
 
 class Topics:
-    """An events topic and a dead-letter topic of one test."""
+    """An events topic and a dead-letter topic of one test, on the one broker or on the three."""
 
-    def __init__(self, layout: Layout, partitions: int) -> None:
+    def __init__(self, layout: Layout, partitions: int, *, cluster: bool = False) -> None:
+        servers = cluster_bootstrap(layout) if cluster else [layout.kafka_bootstrap]
+        self.servers = ",".join(servers)
+        self._replicas = len(servers)
         self.events = f"events-{uuid4().hex[:12]}"
         self.dead_letters = f"dlq-{self.events}"
-        self._servers: dict[str, Any] = {"bootstrap.servers": layout.kafka_bootstrap, "log_level": 0}
+        self._servers: dict[str, Any] = {"bootstrap.servers": self.servers, "log_level": 0}
         self._admin = AdminClient(self._servers)
         self._producer = Producer(self._servers)
         self.create(self.events, partitions)
@@ -46,8 +50,11 @@ class Topics:
 
     def create(self, name: str, partitions: int, **configs: str) -> None:
         """Make a topic as `lastlogin topics apply` would, but for `configs`."""
-        spec = topic_spec(name, partitions=partitions, replication_factor=1, min_insync_replicas=1)
-        new = NewTopic(name, partitions, 1, config=spec.configs | configs)
+        replicas = self._replicas
+        spec = topic_spec(
+            name, partitions=partitions, replication_factor=replicas, min_insync_replicas=(replicas + 1) // 2
+        )
+        new = NewTopic(name, partitions, replicas, config=spec.configs | configs)
         self._admin.create_topics([new])[name].result(_DEADLINE_S)
 
     def delete(self, *names: str) -> None:
@@ -112,9 +119,9 @@ class Topics:
 
 
 @contextmanager
-def own_topics(layout: Layout, partitions: int = 1) -> Iterator[Topics]:
+def own_topics(layout: Layout, partitions: int = 1, *, cluster: bool = False) -> Iterator[Topics]:
     """Topics that are deleted afterwards."""
-    topics = Topics(layout, partitions)
+    topics = Topics(layout, partitions, cluster=cluster)
     try:
         yield topics
     finally:

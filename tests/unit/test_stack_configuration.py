@@ -1,12 +1,13 @@
 """What is written for each server."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from lastlogin_stack.cassandra import JAVA_17_FLAGS, render_yaml
+from lastlogin_stack.cassandra import JAVA_17_FLAGS, RING, render_yaml
 from lastlogin_stack.dovecot import Account, DovecotOptions, MailUser, render_configuration, render_users
 from lastlogin_stack.jars import KAFKA_JARS, class_path, pom
 from lastlogin_stack.kafka import CLUSTER, render_properties
@@ -57,9 +58,24 @@ def test_cassandra_seed_has_this_stacks_port() -> None:
     assert "native_transport_port: 18042" in lines
 
 
-def test_cassandra_loses_no_acknowledged_row() -> None:
+def test_each_node_of_the_ring_has_an_address_and_a_share_of_its_own() -> None:
+    """Three nodes listen on one port of three addresses, know each other, and share the tokens evenly."""
+    lines = [render_yaml(LAYOUT, node).splitlines() for node in RING]
+    seeds = '    parameters: [{seeds: "127.0.0.1:18078, 127.0.0.2:18078, 127.0.0.3:18078"}]'
+    shares = [next(line for line in each if line.startswith("initial_token: ")).split('"')[1] for each in lines]
+    tokens = sorted(int(token) for share in shares for token in share.split(", "))
+
+    assert all(seeds in each for each in lines)
+    assert all("native_transport_port: 18077" in each for each in lines)
+    assert [f"rpc_address: 127.0.0.{node}" in each for node, each in zip(RING, lines, strict=True)] == [True] * 3
+    assert 12 == len(tokens)
+    assert 1 >= max(abs(later - earlier - 2**64 // 12) for earlier, later in pairwise(tokens))
+
+
+@pytest.mark.parametrize("node", [None, 1])
+def test_cassandra_loses_no_acknowledged_row(node: int | None) -> None:
     """The commit log is synced before a write is acknowledged."""
-    assert "commitlog_sync: batch" in render_yaml(LAYOUT).splitlines()
+    assert "commitlog_sync: batch" in render_yaml(LAYOUT, node).splitlines()
 
 
 def test_java_flags_are_single_arguments() -> None:

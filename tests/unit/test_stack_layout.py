@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lastlogin_stack.cassandra import RING
 from lastlogin_stack.errors import CONFIG, StackError
 from lastlogin_stack.kafka import CLUSTER
 from lastlogin_stack.layout import Layout, default_directory, layout_from, private_parent
@@ -24,6 +25,9 @@ def _ports(layout: Layout) -> set[int]:
         layout.consumer_metrics_port,
         *(layout.cluster_port(node) for node in CLUSTER),
         *(layout.cluster_controller_port(node) for node in CLUSTER),
+        layout.ring_port,
+        layout.ring_storage_port,
+        *(layout.ring_jmx_port(node) for node in RING),
     }
 
 
@@ -31,7 +35,7 @@ def test_ports_of_two_stacks() -> None:
     """Stacks whose base ports are 100 apart share no port, and within one all ports differ."""
     one, other = _ports(Layout(Path("/a"), 19000)), _ports(Layout(Path("/b"), 19100))
 
-    assert 16 == len(one)
+    assert 21 == len(one)
     assert set() == one & other
 
 

@@ -1,4 +1,4 @@
-"""One Cassandra node."""
+"""Cassandra: one node, or a ring of three."""
 
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import WhiteListRoundRobinPolicy
@@ -10,6 +10,11 @@ from lastlogin_stack.server import PROBE_TIMEOUT_S, Jvm, Server, connects, find_
 
 # Below 192m writes become much slower.
 CASSANDRA_JVM = Jvm(heap="256m")
+# Nodes of the ring; each row is on all of them, and two must have it before it is acknowledged.
+RING = (1, 2, 3)
+RING_DATA_CENTER = "datacenter1"  # as Cassandra calls that of a single node
+# More than one range a node, as in production; few, for each costs time at the start.
+_RING_TOKENS = 4
 
 _LOGBACK = """\
 <configuration>
@@ -59,20 +64,39 @@ JAVA_17_FLAGS = (
 )
 
 
-def render_yaml(layout: Layout) -> str:
-    """Return cassandra.yaml; what is not in it has a default."""
+def ring_address(node: int) -> str:
+    """Address of a node (1 to 3) of the ring; all of 127.0.0.0/8 is there without being set up."""
+    return f"127.0.0.{node}"
+
+
+def render_yaml(layout: Layout, node: int | None = None) -> str:
+    """Return cassandra.yaml, with `node` of that node of three; what is not in it has a default."""
+    if node is None:
+        address, seeds = LOOPBACK, [LOOPBACK]
+        cql, storage = layout.cassandra_port, layout.cassandra_storage_port
+        ring = "num_tokens: 1\nendpoint_snitch: SimpleSnitch\n"
+    else:
+        # All are seeds: so they start at once, and again at once, without waiting for each other.
+        address, seeds = ring_address(node), [ring_address(each) for each in RING]
+        cql, storage = layout.ring_port, layout.ring_storage_port
+        tokens = ", ".join(map(str, _tokens(node)))
+        # This snitch, without scores, has a node read its own copy first: tests look at what each node has.
+        ring = f"""\
+num_tokens: {_RING_TOKENS}
+initial_token: "{tokens}"
+endpoint_snitch: GossipingPropertyFileSnitch
+dynamic_snitch: false
+"""
     return f"""\
 cluster_name: lastlogin-dev
-num_tokens: 1
-partitioner: org.apache.cassandra.dht.Murmur3Partitioner
-endpoint_snitch: SimpleSnitch
+{ring}partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
-    parameters: [{{seeds: "{LOOPBACK}:{layout.cassandra_storage_port}"}}]
-listen_address: {LOOPBACK}
-rpc_address: {LOOPBACK}
-storage_port: {layout.cassandra_storage_port}
-native_transport_port: {layout.cassandra_port}
+    parameters: [{{seeds: "{", ".join(f"{seed}:{storage}" for seed in seeds)}"}}]
+listen_address: {address}
+rpc_address: {address}
+storage_port: {storage}
+native_transport_port: {cql}
 # The default, periodic, loses the last 0.1 s of acknowledged rows on kill -9.
 commitlog_sync: batch
 auto_bootstrap: false
@@ -80,26 +104,41 @@ auto_snapshot: false
 """
 
 
+def _tokens(node: int) -> list[int]:
+    """Every third of evenly spaced tokens; random ones would give the nodes uneven shares."""
+    ranges = _RING_TOKENS * len(RING)
+    return [-(2**63) + (2**64 * number) // ranges for number in range(node - 1, ranges, len(RING))]
+
+
 class Cassandra(Server):
-    """Cassandra 5.0 on `layout.cassandra_address`:`layout.cassandra_port`, without authentication."""
+    """Cassandra 5.0 on `layout.cassandra_port`, without authentication; with `node` that node of the ring."""
 
     name = "cassandra"
     start_deadline_s = 120.0
     stop_deadline_s = 30.0
 
-    def __init__(self, layout: Layout, jvm: Jvm = CASSANDRA_JVM) -> None:
+    def __init__(self, layout: Layout, jvm: Jvm = CASSANDRA_JVM, node: int | None = None) -> None:
+        if node is not None:
+            self.name = f"cassandra{node}"
+            self.address = ring_address(node)
         super().__init__(layout)
         self._jvm = jvm
+        self._node = node
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The ports for CQL, for other nodes, and for JMX."""
-        return (self.layout.cassandra_port, self.layout.cassandra_storage_port, self.layout.cassandra_jmx_port)
+        """The ports for CQL, for other nodes, and for JMX, which is on 127.0.0.1 whatever the node's address."""
+        layout = self.layout
+        if self._node is None:
+            return (layout.cassandra_port, layout.cassandra_storage_port, layout.cassandra_jmx_port)
+        return (layout.ring_port, layout.ring_storage_port, layout.ring_jmx_port(self._node))
 
     def prepare(self) -> None:
-        """Write cassandra.yaml and logback.xml."""
+        """Write cassandra.yaml, logback.xml, and where a node of the ring stands."""
         (self.directory / "tmp").mkdir(exist_ok=True)
-        (self.directory / "cassandra.yaml").write_text(render_yaml(self.layout), encoding="utf-8")
+        (self.directory / "cassandra.yaml").write_text(render_yaml(self.layout, self._node), encoding="utf-8")
+        rack = f"dc={RING_DATA_CENTER}\nrack=rack1\n"
+        (self.directory / "cassandra-rackdc.properties").write_text(rack, encoding="utf-8")
         (self.directory / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
 
     def command(self) -> list[str]:
@@ -111,7 +150,8 @@ class Cassandra(Server):
             f"-Dcassandra.config={(self.directory / 'cassandra.yaml').as_uri()}",
             f"-Dcassandra.storagedir={self.directory / 'data'}",
             f"-Dlogback.configurationFile={self.directory / 'logback.xml'}",
-            f"-Dcassandra.jmx.local.port={self.layout.cassandra_jmx_port}",
+            f"-Dcassandra-rackdc.properties={(self.directory / 'cassandra-rackdc.properties').as_uri()}",
+            f"-Dcassandra.jmx.local.port={self.ports[-1]}",
             "-Dcassandra-foreground=yes",
             "-Dcassandra.skip_wait_for_gossip_to_settle=0",
             "-Dcassandra.ring_delay_ms=0",
@@ -122,17 +162,20 @@ class Cassandra(Server):
         ]
 
     def probe(self) -> None:
-        """Ask for its version with the driver."""
-        connects(self.layout.cassandra_port)
-        profile = ExecutionProfile(WhiteListRoundRobinPolicy([LOOPBACK]), request_timeout=PROBE_TIMEOUT_S)
+        """Ask for its version with the driver. Raises LookupError while a node of the ring does not know all others."""
+        cql = self.ports[0]
+        connects(self.address, cql)
+        profile = ExecutionProfile(WhiteListRoundRobinPolicy([self.address]), request_timeout=PROBE_TIMEOUT_S)
         cluster = Cluster(
-            [LOOPBACK],
-            port=self.layout.cassandra_port,
+            [self.address],
+            port=cql,
             connect_timeout=PROBE_TIMEOUT_S,
             control_connection_timeout=PROBE_TIMEOUT_S,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         )
         try:
             cluster.connect().execute("SELECT release_version FROM system.local")
+            if self._node is not None and len(cluster.metadata.all_hosts()) < len(RING):
+                raise LookupError
         finally:
             cluster.shutdown()

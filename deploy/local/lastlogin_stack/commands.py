@@ -14,14 +14,20 @@ from functools import partial
 from typing import NoReturn
 
 from lastlogin_stack import services
-from lastlogin_stack.cassandra import Cassandra
+from lastlogin_stack.cassandra import RING, Cassandra
 from lastlogin_stack.dovecot import Dovecot
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.jars import CASSANDRA_JARS, KAFKA_JARS, ensure
 from lastlogin_stack.kafka import CLUSTER, Kafka
 from lastlogin_stack.layout import Layout, layout_from
 from lastlogin_stack.server import Server
-from lastlogin_stack.services import ConsumerService, ProducerService, create_cluster_topics, create_topics_and_table
+from lastlogin_stack.services import (
+    ConsumerService,
+    ProducerService,
+    create_cluster_topics,
+    create_ring_table,
+    create_topics_and_table,
+)
 
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -37,9 +43,14 @@ SERVERS: dict[str, Callable[[Layout], Server]] = {
 }
 # Beside them; only started by name.
 BROKERS: dict[str, Callable[[Layout], Server]] = {f"kafka{node}": partial(Kafka, node=node) for node in CLUSTER}
-ALL_SERVERS = SERVERS | BROKERS
+NODES: dict[str, Callable[[Layout], Server]] = {f"cassandra{node}": partial(Cassandra, node=node) for node in RING}
+ALL_SERVERS = SERVERS | BROKERS | NODES
 _SERVICES = {"producer", "consumer"}
-_JARS = {"kafka": KAFKA_JARS, "cassandra": CASSANDRA_JARS} | dict.fromkeys(BROKERS, KAFKA_JARS)
+_JARS = (
+    {"kafka": KAFKA_JARS, "cassandra": CASSANDRA_JARS}
+    | dict.fromkeys(BROKERS, KAFKA_JARS)
+    | dict.fromkeys(NODES, CASSANDRA_JARS)
+)
 
 
 def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> None:
@@ -68,6 +79,8 @@ def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> N
                 _start(pool, ours, begun)
             if any(server.name in BROKERS for server in chosen):
                 create_cluster_topics(layout)
+            if any(server.name in NODES for server in chosen):
+                create_ring_table(layout)
 
 
 def running_servers(layout: Layout) -> list[str]:

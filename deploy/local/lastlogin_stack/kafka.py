@@ -105,7 +105,7 @@ class Kafka(Server):
 
     def probe(self) -> None:
         """Ask for the cluster's description."""
-        connects(self.ports[0])
+        connects(self.address, self.ports[0])
         asyncio.run(_describe_cluster(self.endpoint))
 
     def _java(self) -> list[str]:

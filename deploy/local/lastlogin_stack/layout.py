@@ -38,6 +38,9 @@ _OWN_NAMES = (
     "kafka2",
     "kafka3",
     "cassandra",
+    "cassandra1",
+    "cassandra2",
+    "cassandra3",
     "dovecot",
     "services",
     "logs",
@@ -54,7 +57,8 @@ class Layout:
 
     Ports are `base_port` + 10 (POP3), 24 (LMTP), 42 (CQL), 43 (IMAP), 68 (the producer's metrics),
     69 (the consumer's metrics), 70 (Cassandra's storage), 71-73 (the cluster of three brokers), 74-76 (its
-    controllers), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
+    controllers), 77-81 (the ring of three Cassandra nodes: CQL and storage of each on an address of its own, JMX of
+    each), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
     """
 
     directory: Path
@@ -102,6 +106,20 @@ class Layout:
     def cassandra_jmx_port(self) -> int:
         """The JMX port for nodetool."""
         return self.base_port + 99
+
+    @property
+    def ring_port(self) -> int:
+        """The port for CQL of every node of the ring; a driver takes it to be the same on all their addresses."""
+        return self.base_port + 77
+
+    @property
+    def ring_storage_port(self) -> int:
+        """The port between the nodes of the ring."""
+        return self.base_port + 78
+
+    def ring_jmx_port(self, node: int) -> int:
+        """Port on 127.0.0.1 for nodetool on a node (1 to 3) of the ring."""
+        return self.base_port + 78 + node
 
     @property
     def imap_port(self) -> int:

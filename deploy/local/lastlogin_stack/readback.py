@@ -5,7 +5,7 @@ reader would hide itself.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -22,6 +22,7 @@ from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.table import TableMapping, literal, select_cql
 from lastlogin_schemas.topics import EVENTS
+from lastlogin_stack.cassandra import RING, RING_DATA_CENTER, ring_address
 from lastlogin_stack.layout import Layout
 
 
@@ -117,18 +118,19 @@ class Cell:
 
 
 class StatsTable:
-    """The table, as cqlsh would see it."""
+    """The table, as cqlsh would see it: on the one node, or on the ring."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, ring: bool = False) -> None:
         profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=20)
         self._cluster = Cluster(
-            [layout.cassandra_address],
-            port=layout.cassandra_port,
+            [ring_address(node) for node in RING] if ring else [layout.cassandra_address],
+            port=layout.ring_port if ring else layout.cassandra_port,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             protocol_version=5,
         )
         self.session: Session = self._cluster.connect()
         self.mapping = TableMapping()
+        self._ring = ring
 
     def __enter__(self) -> Self:
         return self
@@ -139,7 +141,12 @@ class StatsTable:
         self._cluster.shutdown()
 
     def create(self) -> None:
-        """Run the delivered tables.cql."""
+        """Run the delivered tables.cql; on the ring with three replicas."""
+        if self._ring:
+            self.session.execute(
+                f"CREATE KEYSPACE IF NOT EXISTS {self.mapping.keyspace} "
+                f"WITH replication = {{'class': 'NetworkTopologyStrategy', '{RING_DATA_CENTER}': {len(RING)}}}"
+            )
         text = (files(lastlogin_schemas) / "tables.cql").read_text("utf-8")
         lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
         for statement in "\n".join(lines).split(";"):
@@ -153,15 +160,7 @@ class StatsTable:
     def row(self, user: str) -> dict[str, Cell]:
         """The services that `user` has used; empty when there is no row."""
         found: Any = self.session.execute(select_cql(self.mapping, literal(user))).one()
-        if found is None:
-            return {}
-        cells = {}
-        values = iter(found[1:])
-        for service in self.mapping.services:
-            time_, time_written, address, address_written = (next(values) for _ in range(4))
-            if time_ is not None:
-                cells[service] = Cell(time_, address, time_written, address_written)
-        return cells
+        return {} if found is None else cells(self.mapping, found)
 
     def wait_for(self, user: str, wanted: Callable[[dict[str, Cell]], bool], deadline_s: float) -> dict[str, Cell]:
         """The row of `user` once it is `wanted`, else as it is when the deadline has passed."""
@@ -169,3 +168,14 @@ class StatsTable:
         while not wanted(row := self.row(user)) and time.monotonic() < deadline:
             time.sleep(POLL_S)
         return row
+
+
+def cells(mapping: TableMapping, row: Sequence[Any]) -> dict[str, Cell]:
+    """The services that the user of a row has used; the row is one of `select_cql`."""
+    used = {}
+    values = iter(row[1:])
+    for service in mapping.services:
+        time_, time_written, address, address_written = (next(values) for _ in range(4))
+        if time_ is not None:
+            used[service] = Cell(time_, address, time_written, address_written)
+    return used

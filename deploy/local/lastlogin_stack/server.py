@@ -38,6 +38,7 @@ class Server(ABC):
     """
 
     name: str
+    address = LOOPBACK
     start_deadline_s = 60.0
     stop_deadline_s = 20.0
 
@@ -49,12 +50,12 @@ class Server(ABC):
     @property
     @abstractmethod
     def ports(self) -> tuple[int, ...]:
-        """The TCP ports on 127.0.0.1 that it will listen on."""
+        """The TCP ports on `address` that it will listen on."""
 
     @property
     def endpoint(self) -> str:
         """Where its clients find it."""
-        return f"{LOOPBACK}:{self.ports[0]}"
+        return f"{self.address}:{self.ports[0]}"
 
     @abstractmethod
     def prepare(self) -> None:
@@ -75,9 +76,9 @@ class Server(ABC):
     def check(self) -> None:
         """Raise `StackError` when it cannot start: a tool is missing, or a port is taken by another program."""
         for port in self.ports:
-            if not _is_free(port):
+            if not _is_free(self.address, port):
                 raise StackError(
-                    f"{self.name}: port {port} on {LOOPBACK} is taken by another program; "
+                    f"{self.name}: port {port} on {self.address} is taken by another program; "
                     f"choose other ports with {PORT_VARIABLE} (now {self.layout.base_port})"
                 )
 
@@ -169,18 +170,18 @@ def find_program(name: str, *places: str) -> str:
     return path
 
 
-def connects(port: int) -> None:
+def connects(address: str, port: int) -> None:
     """Raise OSError when nobody listens: a cheap first question before a client library is started."""
-    with socket.create_connection((LOOPBACK, port), PROBE_TIMEOUT_S):
+    with socket.create_connection((address, port), PROBE_TIMEOUT_S):
         pass
 
 
-def _is_free(port: int) -> bool:
+def _is_free(address: str, port: int) -> bool:
     with socket.socket() as probe:
         # As the servers do it: connections of an earlier run that are still closing do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False

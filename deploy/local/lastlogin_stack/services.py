@@ -186,6 +186,12 @@ def create_cluster_topics(layout: Layout) -> None:
     _apply_topics(lastlogin_command(layout, cluster=True))
 
 
+def create_ring_table(layout: Layout) -> None:
+    """Make the table on the ring, whose nodes all answer; each of them has every row."""
+    with StatsTable(layout, ring=True) as table:
+        table.create()
+
+
 def _apply_topics(command: list[str]) -> None:
     done = subprocess.run([*command, "topics", "apply"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
