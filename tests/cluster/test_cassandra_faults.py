@@ -147,10 +147,11 @@ def test_all_are_restarted_at_once(
 @pytest.mark.timeout(240)
 def test_one_of_three_hangs(ring: Ring, topics: Topics, logins: Logins, consumer: ConsumerProcess) -> None:
     """A node that hangs, or is behind a broken line, holds nothing up for long, and gets it all later."""
-    with logins.coming_in():
+    with logins.coming_in() as ended:
         logins.wait_for(300)
         with ring.halted(2):
             logins.wait_for(1_000)
+            ended.set()
             written(topics, consumer)
     written(topics, consumer)
 

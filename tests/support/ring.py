@@ -111,11 +111,11 @@ class Logins:
         self._flush()
 
     def publish_ties(self, users: int, partitions: int) -> None:
-        """Publish logins of one microsecond with different addresses, one of each user in each partition."""
+        """Publish logins of one microsecond with different addresses, four of each user, in whichever partitions."""
         now = time.time_ns() // 1000
         for user in range(users):
-            for partition, ip in enumerate(self._random.sample(_ADDRESSES, partitions)):
-                self._publish(login(f"{self.prefix}-{user}", now, ip=ip), partition)
+            for ip in self._random.sample(_ADDRESSES, 4):
+                self._publish(login(f"{self.prefix}-{user}", now, ip=ip), self._random.randrange(partitions))
         self._flush()
 
     def _publish(self, event: LoginEvent, partition: int | None = None) -> None:
@@ -129,8 +129,8 @@ class Logins:
         self._sent.clear()
 
     @contextmanager
-    def coming_in(self) -> Iterator[None]:
-        """About 100 logins a second while the block runs."""
+    def coming_in(self) -> Iterator[Event]:
+        """About 100 logins a second while the block runs, or until the event is set."""
         ended = Event()
 
         def come_in() -> None:
@@ -140,7 +140,7 @@ class Logins:
         thread = Thread(target=come_in)
         thread.start()
         try:
-            yield
+            yield ended
         finally:
             ended.set()
             thread.join()
