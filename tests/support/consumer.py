@@ -27,7 +27,7 @@ class TopicNames(Protocol):
 def consumer_variables(layout: Layout, topics: TopicNames) -> dict[str, str]:
     """Settings of a consumer of `topics`, as variables without their prefix."""
     return {
-        "KAFKA__BOOTSTRAP_SERVERS": topics.servers,
+        "KAFKA__BOOTSTRAP_SERVERS": layout.kafka_bootstrap,
         "TOPICS__EVENTS": topics.events,
         "TOPICS__DEAD_LETTERS": topics.dead_letters,
         "CASSANDRA__CONTACT_POINTS": layout.cassandra_address,
@@ -42,7 +42,8 @@ class ConsumerProcess(ServiceProcess):
 
     def __init__(self, layout: Layout, topics: Topics, directory: Path, **settings: str) -> None:
         self.group = topics.events
-        own = {"GROUP": self.group} | consumer_variables(layout, topics) | settings
+        own = consumer_variables(layout, topics)
+        own |= {"GROUP": self.group, "KAFKA__BOOTSTRAP_SERVERS": topics.servers} | settings
         super().__init__("lastlogin-consumer", directory / f"consumer-{uuid4().hex[:8]}.log", own)
 
     def scrape(self) -> dict[str, float]:
