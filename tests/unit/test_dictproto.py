@@ -16,8 +16,9 @@ from lastlogin_producer.dictproto import (
     Request,
     reply_line,
 )
-from lastlogin_producer.dictproto.tabescape import escape, unescape
+from lastlogin_producer.dictproto.tabescape import unescape
 from lastlogin_producer.outcome import Outcome
+from tests.support.tabescape import escape
 
 
 TRANSCRIPTS = Path(__file__).parents[1] / "data" / "dict"
