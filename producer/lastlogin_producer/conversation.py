@@ -16,6 +16,8 @@ _WHY: Mapping[CloseReason, str] = {
     "unknown_dict": "A client asked for a dict that is not configured; closing it. See last_login_dict and [dicts]",
 }
 
+_UNREAD_BYTES = 4_096
+
 
 class Conversation(asyncio.Protocol):
     """One connection. Its server calls `check` regularly; `end` ends it as soon as nothing is owed.
@@ -31,6 +33,7 @@ class Conversation(asyncio.Protocol):
         "_committed",
         "_data",
         "_dict",
+        "_held",
         "_leaving",
         "_line_since",
         "_reading",
@@ -47,6 +50,8 @@ class Conversation(asyncio.Protocol):
         self._dict = DictConnection(dict_names, shared.limits.connection)
         self._dict.receive_data(hello)
         self._data = data
+        # Of it, the server knows.
+        self._held = 0
         # By place: when it was read, and what. The oldest comes first.
         self._unanswered: dict[int, tuple[float, CommittedWrite]] = {}
         self._active_at = since
@@ -65,6 +70,8 @@ class Conversation(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Go on where the arrival ended."""
         self._transport = transport
+        # Some hundred replies; a client that does not read them is to notice soon that we do not read either.
+        transport.set_write_buffer_limits(_UNREAD_BYTES)
         self._shared.connections.add(self)
         if self._data:
             self.data_received(self._data)
@@ -91,6 +98,7 @@ class Conversation(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the connection; what it committed is stored nevertheless."""
         self._closing = True
+        self._shared.hold(-self._held)
         self._shared.forget(self)
 
     def pause_writing(self) -> None:
@@ -196,6 +204,8 @@ class Conversation(asyncio.Protocol):
             if not connection.input_waiting or self._blocked_since is not None:
                 break
             self._act_on(connection.receive_data(b""))
+        if connection.held_bytes != self._held:
+            self._hold(connection.held_bytes)
         if (self._leaving or (self._shared.draining and self._is_between_logins)) and not self._owing:
             self._close()
             return
@@ -208,6 +218,15 @@ class Conversation(asyncio.Protocol):
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
+
+    def _hold(self, held: int) -> None:
+        more, self._held = held - self._held, held
+        if self._shared.hold(more):
+            return
+        self._dict.drop_input()
+        self._shared.hold(-held)
+        self._held = 0
+        self._leave("too_many", "All clients together have begun more than they may; closing one that begins more")
 
     @property
     def _is_between_logins(self) -> bool:

@@ -109,7 +109,12 @@ class Reading:
 
     async def catch_up(self) -> None:
         """Read again for the lanes that fell behind, until cancelled."""
+        spool = self._spool
         while True:
+            if spool.rows_leaving >= _MAX_LEAVING:
+                spool.arrived.clear()
+                await spool.arrived.wait()
+                continue
             self._changed.clear()
             turns = {lane: lane.turn for lane in self._lanes if lane.catches_up}
             if not turns:
@@ -117,7 +122,7 @@ class Reading:
                 continue
             first = min(lane.behind for lane in turns if lane.behind is not None)
             last = self._cursor
-            rows = await self._spool.read(first - 1) if first <= last else []
+            rows = await spool.read(first - 1) if first <= last else []
             last = max(last, first - 1) if not rows else min(last, rows[-1].sequence)
             await self._give_again([row for row in rows if row.sequence <= last], turns)
             for lane, turn in turns.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import structlog
 from pydantic import BaseModel
 
+from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_service.exits import Exit
@@ -48,7 +49,7 @@ async def _reload(
 ) -> None:
     try:
         # Asks for files, users, groups and this host's name, and reads networks by the thousand: logins go on.
-        new, rules = await asyncio.to_thread(_read, reread, backend)
+        new, rules = await in_thread(lambda: _read(reread, backend))
     except Exit as end:
         for line in end.message.splitlines():
             _log.error(f"Not reloaded, the rules stay as they are: {line}", action="reload_refused")

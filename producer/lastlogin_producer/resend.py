@@ -1,7 +1,7 @@
 """`lastlogin-producer resend`: messages that Kafka took and may have lost since go out once more."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -32,14 +32,15 @@ Exit codes:
 
 
 def moment_us(text: str, now: datetime) -> int:
-    """Microseconds since 1970 of a time, or of `now` (with its zone) less a duration. Raises ValueError."""
+    """Microseconds since 1970 of a time, or of `now` (with a zone) less a duration. Raises ValueError."""
     if text and (found := _DURATION.fullmatch(text)):
         days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
         moment = now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     else:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=now.tzinfo) if now.tzinfo else moment.astimezone()
+            # By the rules of this host's zone for that day: summer time may have begun or ended since.
+            moment = moment.astimezone()
     if moment > now:
         raise ValueError("lies in the future")
     return int(moment.timestamp() * 1_000_000)
@@ -47,7 +48,7 @@ def moment_us(text: str, now: datetime) -> int:
 
 def _since(_context: click.Context, _option: click.Parameter, text: str) -> int:
     try:
-        return moment_us(text, datetime.now().astimezone())
+        return moment_us(text, datetime.now(UTC))
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is neither a duration such as 2h nor a time in the past") from None
 

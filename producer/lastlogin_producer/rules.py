@@ -28,8 +28,12 @@ DROP_REASONS: tuple[DropReason, ...] = get_args(DropReason)
 _KEPT_BITS = {4: 24, 6: 48}
 _HIDING = ("keep", "truncate", "omit")
 
-# Addresses in a key or field. What looks like one and is none stays.
-_ADDRESSES = re.compile(rb"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
+# Addresses in a key or field. What looks like one and is none stays. A run of digits is not searched from its middle,
+# which takes the square of its length, but for four: an IPv6 address may follow an IPv4 one with nothing between.
+_ADDRESSES = re.compile(
+    rb"(?:(?<![0-9A-Fa-f])[0-9A-Fa-f]++|[0-9A-Fa-f]{0,4}):[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"
+    rb"|(?<![0-9])[0-9]++\.[0-9]++\.[0-9]++\.[0-9]++"
+)
 
 # Clients' addresses come again; 2 MiB when full.
 _TREATMENTS = 4_096

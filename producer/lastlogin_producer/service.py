@@ -49,8 +49,10 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
     """
     async with stop_event() as stop, hangup_event() as hangup:
+        if not await _opened(outbox, stop):
+            # Nothing was taken on, and the outbox ends with this process.
+            return
         loop, notifier, deadline_s = asyncio.get_running_loop(), Notifier(os.environ), settings.shutdown.deadline_s
-        await outbox.open()
         listener = listener_of(settings.socket, os.environ)
         clock = WatchedClock()
         server = _dict_server(settings, outbox, listener, clock)
@@ -100,6 +102,22 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
             await cancel(tasks)
             await outbox.close()
             await endpoint.stop()
+            notifier.close()
+
+
+async def _opened(outbox: Outbox, stop: asyncio.Event) -> bool:
+    """Wait for the spool; False when `stop` is set before: to save a damaged one takes a minute, a disk may hang.
+
+    Raises `Exit` as `Outbox.open`.
+    """
+    opening, stopping = asyncio.create_task(outbox.open()), asyncio.create_task(stop.wait())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if opening.done():
+        opening.result()
+        return True
+    await cancel([opening])
+    return False
 
 
 async def _first_end(outbox: Outbox, tasks: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> None:

@@ -33,8 +33,8 @@ _REPEAT_LOG_S = 30.0
 # struct ucred: pid, uid, gid
 _UCRED = struct.Struct("iII")
 
-# Why we closed a connection, beside violations of the protocol: more of them than allowed; a user who is not; too slow
-# with a line, with the next command, with reading replies.
+# Why we closed a connection, beside violations of the protocol: more of them than allowed, or more held by them; a user
+# who is not; too slow with a line, with the next command, with reading replies.
 OwnCloseReason = Literal["too_many", "peer_not_allowed", "slow_line", "idle", "not_reading"]
 CloseReason: TypeAlias = ViolationReason | OwnCloseReason
 CLOSE_REASONS: tuple[CloseReason, ...] = (*VIOLATION_REASONS, *get_args(OwnCloseReason))
@@ -78,6 +78,10 @@ class ServerLimits:
     # A login holds its connection for a millisecond; so many at once are a flood, or a disk that stands still.
     # One more is closed at once: the login goes on, only its record is lost.
     connections: int = 4_096
+    # Of input that is not acted on, all connections together: transactions and lines without end, input behind replies
+    # that have not left. A login that comes whole has none. The unit's MemoryMax counts it; whoever goes over it is
+    # closed.
+    held_bytes: int = 134_217_728
     # LMTP's reply to the sender waits for ours, once per recipient.
     commit_s: float = 2.0
     # From connecting, or from the beginning of a line, to the line's end; Dovecot writes whole lines at once.
@@ -125,6 +129,7 @@ class Shared:
         self.monotonic = monotonic
         self.stats = ServerStats()
         self.connections: set[Connection] = set()
+        self._held_bytes = 0
         # Connections end where they can; `empty` is set when the last one has.
         self.draining = False
         self.empty = asyncio.Event()
@@ -166,6 +171,11 @@ class Shared:
         else:
             self.close("peer_not_allowed", "A user connected who is not in socket.allowed_users; closing it")
         return True
+
+    def hold(self, more: int) -> bool:
+        """Count what a connection holds beyond what it has told before; False: too much with all others'."""
+        self._held_bytes += more
+        return self._held_bytes <= self.limits.held_bytes
 
     def close(self, reason: CloseReason, sentence: str) -> None:
         """Count a connection that we close."""

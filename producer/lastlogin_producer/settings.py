@@ -127,6 +127,7 @@ class ProducerSettings(ServiceSettings):
 def _exists(look_up: Callable[[str], object], name: str) -> bool:
     try:
         look_up(name)
-    except KeyError:
+    except (KeyError, ValueError):
+        # There is none, or cannot be one: it has a NUL.
         return False
     return True

@@ -43,7 +43,7 @@ class CassandraSettings(Section):
     cert_file: Path | None = None
     key_file: Path | None = None
     # The name in the nodes' certificates when it is not the address they are reached by.
-    server_hostname: str | None = None
+    server_hostname: Host | None = None
     consistency: Literal["LOCAL_QUORUM", "QUORUM", "EACH_QUORUM", "LOCAL_ONE", "ONE", "TWO", "THREE", "ALL"] = (
         "LOCAL_QUORUM"
     )

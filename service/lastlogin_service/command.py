@@ -88,7 +88,7 @@ def service_command(
 
     signals = f"  SIGHUP            {on_hangup}\n" if on_hangup else ""
     epilog = _EPILOG.format(example=default.name, prefix=prefix, deadline=DEADLINE_S, signals=signals)
-    reported = partial(exit_codes, defect=_log_defect)
+    told = partial(exit_codes, defect=_tell_defect)
 
     @click.group(name, help=summary, epilog=epilog, invoke_without_command=True)
     @click.option(
@@ -103,7 +103,7 @@ def service_command(
         if context.invoked_subcommand is not None:
             return
         source = Source(settings_cls, file)
-        with reported(name):
+        with told(name):
             if print_config:
                 click.echo(render(source.load()), nl=False)
             elif check_config:
@@ -113,7 +113,7 @@ def service_command(
 
     command.params.insert(0, config_option(default))
     for subcommand in subcommands:
-        command.add_command(click_command(name, settings_cls, subcommand, partial(exit_codes, defect=_tell_defect)))
+        command.add_command(click_command(name, settings_cls, subcommand, told))
     # Without subcommands a plain command: its usage has no place for one, and what is no option is refused as such.
     plain = click.Command(name, callback=command.callback, params=command.params, help=summary, epilog=epilog)
     return command if subcommands else plain
@@ -138,12 +138,14 @@ def _run(name: str, source: Source[S], run: Callable[[S, Callable[[], S]], Corou
     settings = source.load()
     logs.configure(settings.log)
     log = structlog.get_logger(name)
-    for warning in source.warnings(settings):
-        log.warning(warning, action="secret_readable")
-    # Called before there is an event loop: a service may fork first.
-    service = run(settings, source.load)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(service)
+    # Not before: structlog as it comes shows the values of local variables, passwords among them.
+    with exit_codes(name, _log_defect):
+        for warning in source.warnings(settings):
+            log.warning(warning, action="secret_readable")
+        # Called before there is an event loop: a service may fork first.
+        service = run(settings, source.load)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(service)
 
 
 def _tell_defect(error: Exception) -> None:

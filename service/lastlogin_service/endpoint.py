@@ -7,6 +7,7 @@
 Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"failing"` with `"reasons"`.
 """
 
+import asyncio
 import errno
 import json
 import os
@@ -32,6 +33,10 @@ Check: TypeAlias = Callable[[], Sequence[str]]
 _LIVEZ = "/livez"
 # Waiting scrapers; more at once are a flood.
 _BACKLOG = 64
+# Several scrapers and probes with one each. Each takes a file descriptor, of those that the service needs itself.
+_MAX_CONNECTIONS = 64
+# Without a request; below the interval of a scraper, which then connects anew each time.
+_IDLE_S = 5.0
 # A request line and headers of a scraper have some hundred bytes.
 _MAX_LINE_BYTES = 4_096
 _STOP_S = 1.0
@@ -90,9 +95,13 @@ class Endpoint:
             access_log=None,
             handle_signals=False,
             shutdown_timeout=_STOP_S,
+            keepalive_timeout=_IDLE_S,
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_LINE_BYTES,
         )
+        self._listening: asyncio.Server | None = None
+        # Accepted in this round of the loop.
+        self._accepted = 0
 
     async def start(self) -> None:
         """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
@@ -101,14 +110,31 @@ class Endpoint:
             listening = _listen(address, port)
         except OSError as error:
             raise bind_failure(address, port, error) from None
+        bound = listening.getsockname()[1]
         await self._runner.setup()
-        await web.SockSite(self._runner, listening, backlog=_BACKLOG).start()
-        bound = self._runner.addresses[0][1]
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._connection, sock=listening, backlog=_BACKLOG
+        )
         _log.info(f"Metrics and health on {url(address, bound)}", action="metrics_listening", port=bound)
 
     async def stop(self) -> None:
         """Close; requests under way get a second."""
+        if self._listening is not None:
+            self._listening.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - listening since it was set up
+        if len(server.connections) + self._accepted >= _MAX_CONNECTIONS:
+            return _OneTooMany()
+        # The server counts it itself only when the loop has told it.
+        self._accepted += 1
+        asyncio.get_running_loop().call_soon(self._is_counted)
+        return server()
+
+    def _is_counted(self) -> None:
+        self._accepted -= 1
 
     async def _livez(self, _request: web.Request) -> web.Response:
         return self._answer(self._live())
@@ -121,6 +147,12 @@ class Endpoint:
         if reasons:
             body["reasons"] = list(reasons)
         return web.json_response(body, status=503 if reasons else 200)
+
+
+class _OneTooMany(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()
 
 
 def _after(refresh: Callable[[], Awaitable[None]]) -> Middleware:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from lastlogin_schemas import topics
 from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
 from lastlogin_service.exits import CONFIG, Exit
-from lastlogin_service.settings import Section, matching
+from lastlogin_service.settings import HOST_NAME, Section, matching
 from lastlogin_service.tls import certificate_problems, client_context
 
 
@@ -20,9 +20,9 @@ _HIGHEST_PORT = 65_535
 
 def _host_and_port(text: str) -> str:
     host, _, port = text.rpartition(":")
-    named = re.fullmatch(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]", host, re.ASCII)
+    named = re.fullmatch(rf"{HOST_NAME}|\[[0-9A-Fa-f:.]+\]", host, re.ASCII)
     if not (named and port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
-        raise ValueError("must be host:port, for example kafka1.example.org:9092")
+        raise ValueError("must be host:port, for example kafka1.example.org:9092, with 1 to 63 characters between dots")
     return text
 
 

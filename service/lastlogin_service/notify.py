@@ -26,6 +26,8 @@ class Notifier:
         # Whether anybody listens.
         self.heard = address.startswith(("/", "@"))
         ours = watchdog_us.isdecimal() and pid in ("", str(os.getpid()))
+        # One for all messages: without a free descriptor there would be none for the watchdog's.
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) if self.heard else None
         # Seconds between two calls of `alive`: half of what the manager waits; None: it does not wait.
         self.watchdog_s = int(watchdog_us) / 2_000_000 if ours and self.heard else None
 
@@ -45,6 +47,11 @@ class Notifier:
         """Keep the watchdog from killing us; due every `watchdog_s`."""
         self._send("WATCHDOG=1")
 
+    def close(self) -> None:
+        """Say nothing any more."""
+        if self._socket is not None:
+            self._socket.close()
+
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Tell that the configuration is being read again, and the end of that, however it ends."""
@@ -55,10 +62,9 @@ class Notifier:
             self.ready()
 
     def _send(self, message: str) -> None:
-        if not self.heard:
-            return
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sending:
-            sending.sendto(message.encode(), self._address)
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.sendto(message.encode(), self._address)
 
 
 async def beat(notifier: Notifier, wrong: Callable[[], Sequence[str]], status: Callable[[], str]) -> None:

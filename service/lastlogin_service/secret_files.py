@@ -25,7 +25,7 @@ def read_secret_files(cls: type[BaseModel], data: dict[str, Any]) -> Iterator[Pr
         for name in _secret_names(section):
             key = f"{name}_file"
             file = table.get(key)
-            if not isinstance(file, str | Path) or not file:
+            if not isinstance(file, str | Path) or not file or "\0" in str(file):
                 continue
             how = f"must not be given together with {name}" if table.get(name) else ""
             table[name] = ""

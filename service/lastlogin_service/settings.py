@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,7 +24,7 @@ from lastlogin_service.secret_files import read_secret_files, warnings
 from lastlogin_service.shape import bare, section_of
 
 
-__all__ = ["Host", "Section", "Settings", "load", "matching", "render", "warnings"]
+__all__ = ["HOST_NAME", "Host", "Section", "Settings", "load", "matching", "render", "warnings"]
 
 # Room for thousands of rules; a larger file is some other file.
 _MAX_FILE_BYTES = 1_048_576
@@ -36,6 +36,14 @@ class _CrossChecked(BaseModel):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield (key, what is allowed) for each value that does not fit the others. Secrets are read by then."""
         yield from ()
+
+    @field_validator("*")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        # What asks the system for such a path or name raises ValueError, which nobody expects of it.
+        if isinstance(value, str | Path) and "\0" in str(value):
+            raise ValueError("must not contain a NUL")
+        return value
 
     @model_validator(mode="after")
     def _cross_check(self) -> Self:
@@ -92,12 +100,15 @@ def matching(pattern: str, allowed: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+# A name or an IPv4 address. With other labels (RFC 1035) Python's look-up of a name raises UnicodeError.
+HOST_NAME = r"(?!.{256})[\w-]{1,63}(?:\.[\w-]{1,63})*\.?"
+
 # A name, an IPv4 or an IPv6 address.
 Host = Annotated[
     str,
     matching(
-        r"[\w.-]{1,255}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
-        "must be a host name or address without port, which is a key of its own",
+        rf"{HOST_NAME}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+        "must be a host name (1 to 63 characters between dots) or address without port, which is a key of its own",
     ),
 ]
 

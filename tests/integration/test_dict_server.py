@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,37 @@ async def test_a_violation(served: Served) -> None:
     assert b"O1\n" == await asyncio.wait_for(reader.readline(), 5)
     assert {"no_hello": 1} == served.server.stats.closed
     writer.close()
+
+
+async def test_clients_that_begin_too_much_together(served: Served) -> None:
+    """Whoever begins what is too much with all others' is closed; a login is answered, and what is over counts no more.
+
+    What it had committed before is answered first.
+    """
+    served.server._shared.limits = replace(served.server._shared.limits, held_bytes=100_000)
+    begun = HELLO + b"B1\tu\nS1\tk\t" + b"x" * 60_000
+    for end in ("is taken back", "goes with its connection"):
+        _, holds = await served.connect()
+        holds.write(begun)
+        await served.until(lambda: served.server._shared._held_bytes > 60_000)
+        served.spool.held = True
+        reader, writer = await served.connect()
+        writer.write(LOGIN + begun.removeprefix(HELLO))
+        await served.until(lambda: served.server.stats.closed)
+        served.spool.release()
+        assert b"O1\n" == await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        served.spool.held = False
+        assert b"O1\n" == await served.exchange(LOGIN)
+
+        assert {"too_many": 1} == served.server.stats.closed
+        served.server.stats.closed.clear()
+        if end == "is taken back":
+            holds.write(b"\nR1\n")
+        else:
+            holds.close()
+        await served.until(lambda: not served.server._shared._held_bytes)
+        holds.close()
 
 
 async def test_a_spool_that_does_not_answer(served: Served) -> None:

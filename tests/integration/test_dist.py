@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import subprocess
-import tarfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -52,8 +51,7 @@ def unpacked(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     for role in ("producer", "consumer"):
         [archive] = dist.glob(f"*-{role}-*.tar.gz")
         directory = tmp_path_factory.mktemp(role)
-        with tarfile.open(archive) as tar:
-            tar.extractall(directory, filter="data")
+        subprocess.run(["tar", "-xzf", archive, "-C", directory], check=True)
         found[role] = directory / archive.name.removesuffix(".tar.gz")
     return found
 

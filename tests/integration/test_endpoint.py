@@ -224,3 +224,46 @@ async def test_a_flood_of_headers() -> None:
     async with served() as one:
         assert 400 == (await one.get("/" + "x" * 100_000)).status
         assert 200 == (await one.get("/livez")).status
+
+
+async def test_more_connections_than_anybody_needs() -> None:
+    """The newest is closed at once, those before it are served, and a place that is left is taken by the next."""
+    async with served() as one:
+        clients = await asyncio.to_thread(
+            lambda: [socket.create_connection(("127.0.0.1", one.port), timeout=5) for _ in range(100)]
+        )
+        try:
+            await asyncio.sleep(0.2)
+            closed = [client for client in clients if _is_closed(client)]
+            assert clients[64:] == closed
+            clients[0].close()
+            await asyncio.sleep(0.1)
+            assert 200 == (await one.get("/livez")).status
+        finally:
+            for client in clients:
+                client.close()
+
+
+async def test_a_connection_without_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is closed after a while, whether it has brought one before, a part of one, or nothing."""
+    monkeypatch.setattr("lastlogin_service.endpoint._IDLE_S", 0.2)
+    async with served() as one:
+        for begun in (b"", b"GET /livez HTTP/1.1\r\n", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", one.port), timeout=5) as client:
+                client.sendall(begun)
+                assert b"" == await asyncio.to_thread(_rest, client)
+
+
+def _is_closed(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def _rest(client: socket.socket) -> bytes:
+    """What is left to read after the answer, if there is one."""
+    while data := client.recv(65_536):
+        pass
+    return data

@@ -3,13 +3,13 @@
 import socket
 from pathlib import Path
 
-from lastlogin_producer.dictproto.tabescape import escape
 from lastlogin_schemas import codec, framing
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_stack.layout import Layout
 from tests.support.backend import kafka_settings
 from tests.support.producer import ProducerProcess
 from tests.support.publisher import OutTopics
+from tests.support.tabescape import escape
 
 
 NOW = b"1795387910161"

@@ -1,15 +1,21 @@
 """The two processes of a producer: what becomes of one when the other ends, hangs or is told to stop."""
 
+import asyncio
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lastlogin_producer import service
 from lastlogin_producer.metrics import PREFIX
+from lastlogin_producer.outbox import Outbox
+from lastlogin_producer.settings import ProducerSettings, SocketSettings
+from lastlogin_service.kafka import KafkaSettings
 from tests.support.activation import ActivatedProducer
 from tests.support.dict_client import write
 from tests.support.process import halted, wait_until
@@ -95,6 +101,23 @@ def test_a_producer_that_is_killed_while_the_outbox_hangs(producer: ProducerProc
     producer.kill()
 
     wait_until(lambda: not Path(f"/proc/{outbox}").exists())
+
+
+async def test_a_stop_while_the_spool_is_being_opened(tmp_path: Path) -> None:
+    """It is not waited for: a damaged one may take a minute, and a disk that hangs for ever."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    settings = ProducerSettings(
+        socket=SocketSettings(path=tmp_path / "dict.sock"), kafka=KafkaSettings(bootstrap_servers=["127.0.0.1:9"])
+    )
+    with theirs:
+        serving = asyncio.create_task(service._serve(settings, lambda: settings, Outbox(0, ours)))
+        await asyncio.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 5)
+
+        # What an outbox ends by that can hear it.
+        assert b"" == theirs.recv(1)
 
 
 def test_who_starts_it_ignores_the_end_of_children(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,20 @@ class Reloadable(ProducerProcess):
         """One of its own samples, labels included."""
         lines = self.get("/metrics")[1].splitlines()
         return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"lastlogin_producer_{name} ")))
+
+
+@contextmanager
+def reader_of(fifo: Path) -> Iterator[None]:
+    """Wait until somebody reads `fifo`, and give nothing to read while the block runs."""
+    for _ in range(500):
+        with suppress(OSError):
+            descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 DROP = '[[rules]]\nnetworks = ["192.0.2.0/24"]\naction = "drop"\n'
@@ -137,6 +153,16 @@ def test_a_hangup_while_it_starts(tmp_path: Path) -> None:
         producer.serve()
         assert b"O1\n" == write(producer.socket, "u", KEY, NOW)
         assert 1 == producer.counted(DROPPED)
+
+
+def test_a_stop_while_a_reload_hangs(producer: Reloadable) -> None:
+    """What the file, a resolver or a directory of users does not answer is not waited for."""
+    producer.file.unlink()
+    os.mkfifo(producer.file)
+    os.kill(producer.pid, signal.SIGHUP)
+    with reader_of(producer.file):
+        assert b"O1\n" == write(producer.socket, "u", KEY, NOW)
+        assert 0 == producer.stop()
 
 
 def test_hangups_under_load(producer: Reloadable) -> None:

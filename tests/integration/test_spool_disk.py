@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -13,12 +14,16 @@ import pytest
 
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.spool import Spool
+from lastlogin_producer.spool.salvage import mark_broken
+from lastlogin_producer.spool.spool import FILE_NAME
+from lastlogin_service.exits import Exit
 from tests.support.disk import Disk, journal, preloaded
 from tests.support.spool import append, left, open_spool, read_all, store, unnumbered, users
 
 
 BIG = unnumbered(attributes={"padding": "x" * 10_000})
 SMALL_DISK = 8 * 2**20
+DAMAGED_ROWS = 30_000
 
 # Stores logins that other ones deliver, until its standard input ends; tells the number of each stored one.
 STORE = """
@@ -48,11 +53,24 @@ asyncio.run(main())
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB."""
-    disk = tmp_path / "disk"
+    with mounted(tmp_path / "disk", SMALL_DISK) as disk:
+        yield disk
+
+
+@contextmanager
+def mounted(disk: Path, size: int) -> Iterator[Path]:
+    """A file system of that many bytes."""
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK},mode=0700", "tmpfs", disk], check=True)
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def resize(disk: Path, size: int) -> None:
+    """Make it larger or smaller."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
 
 
 async def test_a_small_disk_fills_and_empties(small_disk: Path) -> None:
@@ -103,6 +121,43 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_group(small_disk: Path) ->
     assert size + 2**20 > (small_disk / "spool.sqlite").stat().st_size
     async with open_spool(small_disk) as spool:
         assert [(1, "a"), (2, "b")] == await users(spool)
+
+
+@pytest.fixture
+async def damaged(tmp_path: Path) -> AsyncIterator[Path]:
+    """A file system of 64 MiB, on which 9 MiB are a damaged spool of 30,000 messages."""
+    with mounted(tmp_path / "disk", 64 * 2**20) as disk:
+        async with open_spool(disk) as spool:
+            for first in range(0, DAMAGED_ROWS, 5_000):
+                messages = [unnumbered(f"user{first + n}", attributes={"padding": "x" * 220}) for n in range(5_000)]
+                await append(spool, *messages)
+        mark_broken(disk / FILE_NAME)
+        yield disk
+
+
+@pytest.mark.parametrize("mebibytes", [10, 13, 18])
+async def test_a_damaged_spool_without_room_for_another(damaged: Path, mebibytes: int) -> None:
+    """The start ends with 75 and leaves the file as it is, and no other; with more room the next one saves all."""
+    content = (damaged / FILE_NAME).read_bytes()
+    resize(damaged, mebibytes * 2**20)
+    with pytest.raises(Exit, match="no room beside it") as ended:
+        async with open_spool(damaged):
+            pass
+
+    assert 75 == ended.value.code
+    assert content == (damaged / FILE_NAME).read_bytes()
+    assert [] == [*damaged.glob(f"{FILE_NAME}-new*"), *damaged.glob(f"{FILE_NAME}.damaged-*")]
+    resize(damaged, 64 * 2**20)
+    async with open_spool(damaged) as spool:
+        assert DAMAGED_ROWS == spool.rows_waiting == len(await read_all(spool))
+
+
+async def test_a_damaged_spool_on_a_disk_that_has_just_room(damaged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside it there must be room for what it holds, and no more: all that is reported as saved is there."""
+    resize(damaged, 20 * 2**20)
+    async with open_spool(damaged) as spool:
+        assert DAMAGED_ROWS == spool.rows_waiting == len(await read_all(spool))
+    assert f"with {DAMAGED_ROWS} messages that could be read" in capsys.readouterr().out
 
 
 async def test_a_power_loss_at_any_moment(tmp_path: Path) -> None:

@@ -102,6 +102,27 @@ async def test_old_rows_leave(tmp_path: Path) -> None:
         assert [4, 5, 6] == await numbers(spool)
 
 
+async def test_a_clock_that_was_behind_for_a_login(tmp_path: Path) -> None:
+    """That login does not make what was kept before it old; all leave in their time, and the oldest when too many."""
+    clock = Clock()
+    async with open_spool(tmp_path, keep_hours=1, max_rows=40, now_us=clock) as spool:
+        await store(spool, ["a", "b", "c"])
+        await deliver(spool, [1, 2, 3])
+        clock.now_us = HOUR_US
+        await store(spool, ["d"])
+        clock.now_us = START_US + MINUTE_US
+        await store(spool, ["e"])
+        await deliver(spool, [4, 5])
+        assert 5 == spool.rows_kept
+        await store(spool, [f"user{n}" for n in range(6)])
+        await deliver(spool, range(6, 12))
+
+        assert 10 == spool.rows_kept
+        clock.now_us += HOUR_US + 2 * MINUTE_US
+        await store(spool, ["f"])
+        assert 0 == spool.rows_kept
+
+
 async def test_kept_rows_leave_before_a_login_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk kept rows make room; only without any are logins refused."""
     async with open_spool(tmp_path) as spool:

@@ -304,6 +304,20 @@ async def test_too_many_held_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert list(range(1, 10)) == [sequence for _, sequence in await numbers_of(spool)]
 
 
+async def test_a_damaged_file_that_was_moved_away(crashed: Path) -> None:
+    """The note that it is damaged goes, too: a new spool begins, and is sound at the next start."""
+    (crashed / f"{FILE_NAME}-broken").touch()
+    for part in (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"):
+        (crashed / part).unlink()
+    for users in (["a"], ["b"]):
+        async with open_spool(crashed) as spool:
+            await store(spool, users)
+
+    assert [] == [*crashed.glob("*.damaged-*"), *crashed.glob("*-broken")]
+    async with open_spool(crashed) as spool:
+        assert [(spool.epoch, 1), (spool.epoch, 2)] == await numbers_of(spool)
+
+
 async def test_salvaged_rows_go_out_under_their_own_numbers(crashed: Path) -> None:
     """The `origin` header of a salvaged row tells its backend, epoch and sequence; keys and values are as ever."""
     zero_the_first_page(crashed)

@@ -1,6 +1,7 @@
 """Dovecot's dict protocol without I/O: whole, byte by byte, with trailing bytes, and with garbage."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from lastlogin_producer.dictproto import (
     Request,
     reply_line,
 )
-from lastlogin_producer.dictproto.tabescape import escape, unescape
+from lastlogin_producer.dictproto.tabescape import unescape
 from lastlogin_producer.outcome import Outcome
+from tests.support.tabescape import escape
 
 
 TRANSCRIPTS = Path(__file__).parents[1] / "data" / "dict"
@@ -274,6 +276,62 @@ def test_unanswered_commands_are_bounded() -> None:
         answered += connection.data_to_send()
         requests = list(connection.receive_data(b""))
     assert b"O1\n" * 5 == answered
+
+
+def test_more_input_behind_what_waits() -> None:
+    """It is looked at after what came before."""
+    connection = DictConnection(NAMES, Limits(unanswered=2))
+    connection.receive_data(HELLO + b"L\nL\nL\n")
+    connection.receive_data(b"L\nX\n")
+    for _ in range(2):
+        assert 2 == connection.data_to_send().count(b"\n")
+        requests = connection.receive_data(b"")
+
+    assert [ProtocolViolation("unknown_command")] == list(requests)
+
+
+def test_what_is_held() -> None:
+    """Lines and transactions without end and input that waits are counted until they are done with; a login is not."""
+    connection = DictConnection(NAMES, Limits(unanswered=2))
+    connection.receive_data(HELLO)
+    assert 0 == connection.held_bytes
+    connection.receive_data(b"B1\t" + b"u" * 1_000)
+    assert 1_000 <= connection.held_bytes <= 1_100
+    connection.receive_data(b"\nS1\tk\t" + b"v" * 1_000 + b"\n")
+    assert 2_000 <= connection.held_bytes <= 3_000
+    connection.receive_data(b"R1\n" + b"L\n" * 10)
+    assert 8 * 100 <= connection.held_bytes <= 10 * 200
+    while connection.data_to_send():
+        connection.receive_data(b"")
+    assert 0 == connection.held_bytes
+    [write] = connection.receive_data(LOGIN)
+    assert isinstance(write, CommittedWrite)
+    assert 0 == connection.held_bytes
+
+
+def test_input_that_is_dropped() -> None:
+    """What was committed is answered, and nothing else is kept or looked at any more."""
+    connection = DictConnection(NAMES, Limits(unanswered=1))
+    [write] = connection.receive_data(HELLO + b"B2\tu\n" + LOGIN * 2 + b"B3")
+    assert isinstance(write, CommittedWrite)
+    connection.drop_input()
+
+    assert not any((connection.held_bytes, connection.input_waiting, connection.line_unfinished))
+    connection.reply(write, Outcome.STORED)
+    assert b"O1\n" == connection.data_to_send()
+    assert [] == list(connection.receive_data(b"\nC2\n"))
+
+
+def test_input_that_waits_takes_no_time() -> None:
+    """To take it in portions takes as long as it is long, not the square of it."""
+    connection = DictConnection(NAMES, Limits(unanswered=1))
+    connection.receive_data(HELLO)
+    started_at = time.process_time()
+    connection.receive_data(b"L\n" * 65_536)
+    while connection.data_to_send():
+        connection.receive_data(b"")
+
+    assert time.process_time() - started_at < 2
 
 
 def test_reply_text_is_one_printable_line() -> None:

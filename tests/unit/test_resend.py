@@ -1,5 +1,7 @@
 """From when on messages are sent again, as people say it."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -8,6 +10,16 @@ from lastlogin_producer.resend import moment_us
 
 
 NOW = datetime(2026, 3, 28, 14, 0, 0, tzinfo=timezone(timedelta(hours=1)))
+
+
+@pytest.fixture(autouse=True)
+def central_europe() -> Iterator[None]:
+    """Let this host be where summer time begins on 2026-03-29 and ends on 2026-10-25."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.mark.parametrize(
@@ -28,6 +40,18 @@ NOW = datetime(2026, 3, 28, 14, 0, 0, tzinfo=timezone(timedelta(hours=1)))
 def test_moments(text: str, moment: datetime) -> None:
     """A duration counts back from now; a time without a zone is one of this host's."""
     assert int(moment.timestamp() * 1_000_000) == moment_us(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("now", "text", "moment"),
+    [
+        (datetime(2026, 3, 30, 12, tzinfo=UTC), "2026-03-28T14:00", datetime(2026, 3, 28, 13, tzinfo=UTC)),
+        (datetime(2026, 10, 26, 12, tzinfo=UTC), "2026-10-24T14:00", datetime(2026, 10, 24, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_time_before_the_clocks_were_changed(now: datetime, text: str, moment: datetime) -> None:
+    """It is the one that clocks showed then."""
+    assert int(moment.timestamp() * 1_000_000) == moment_us(text, now.astimezone())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Rules: services by network, what is dropped, and addresses that are hidden wherever they stand."""
 
+import time
 from typing import Any
 
 import pytest
@@ -190,6 +191,36 @@ def test_no_address_survives(address: object, around: str) -> None:
     rules = LoginRules([RuleSettings(address="omit")], "statsdb")
 
     assert around.format("").encode() == rules.hide(around.format(address).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("deadbeef1234::7", "deadbeef1234::7"),
+        ("20260101.1.2.3", "20260101.1.2.3"),
+        ("1.2.3.4567", "1.2.3.4567"),
+        ("12:34:56", "12:34:56"),
+        ("a192.0.2.7z", "az"),
+        ("192.0.2.7fe80::7", ""),
+        ("192.0.2.7::7", ""),
+        ("192.0.2.7.198.51.100.7", "."),
+    ],
+)
+def test_what_looks_like_an_address(text: str, hidden: str) -> None:
+    """What is none stays, as a whole; what is one is hidden without anything around it, too."""
+    assert hidden == LoginRules([RuleSettings(address="omit")], "statsdb").hide(text.encode()).decode()
+
+
+@pytest.mark.parametrize("text", ["1", "a", "1.", "1:", ":", "1a", "1.1.1.1a:"])
+@pytest.mark.parametrize("around", ["{}", "a:{}", "{}:1", "{}.1", "::{}"])
+def test_the_longest_key_takes_no_time(text: str, around: str) -> None:
+    """Looking for addresses in what only looks like some takes as long as it is long, not the square of it."""
+    rules = LoginRules([RuleSettings(address="omit")], "statsdb")
+    data = around.format(text * (65_536 // len(text))).encode()
+    started_at = time.process_time()
+    rules.hide(data)
+
+    assert time.process_time() - started_at < 1
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_unused_tls() -> None:
 
 def test_names() -> None:
     """Hosts come without port, keyspace and table are plain names, the choices are listed."""
-    host = "must be a host name or address without port, which is a key of its own"
+    host = "must be a host name (1 to 63 characters between dots) or address without port, which is a key of its own"
     levels = "LOCAL_QUORUM, QUORUM, EACH_QUORUM, LOCAL_ONE, ONE, TWO, THREE, ALL"
     name = "must be a name of up to 48 letters, digits and underscores, a letter first"
     assert problems(contact_points="a/b", keyspace="1x", table='x"; DROP', consistency="ANY", protocol_version="6") == [
@@ -120,9 +120,19 @@ def test_names() -> None:
 
 def test_port_in_a_contact_point() -> None:
     """A port behind the host is told to have a key of its own, an IPv6 address is not mistaken for one."""
-    host = "must be a host name or address without port, which is a key of its own"
+    host = "must be a host name (1 to 63 characters between dots) or address without port, which is a key of its own"
     assert problems(contact_points="node1:9042") == [f'cassandra.contact_points[0]: "node1:9042" - {host}']
     assert cassandra(contact_points="::1").contact_points == ["::1"]
+
+
+@pytest.mark.parametrize("name", ["a..b", ".a", ".", "x" * 64, "a." + "x" * 64])
+def test_names_that_nobody_can_look_up(name: str) -> None:
+    """They are refused as settings; the look-up of such a name raises what nobody expects."""
+    host = "must be a host name (1 to 63 characters between dots) or address without port, which is a key of its own"
+    assert problems(contact_points=name, tls="true", server_hostname=name) == [
+        f'cassandra.contact_points[0]: "{name}" - {host}',
+        f'cassandra.server_hostname: "{name}" - {host}',
+    ]
 
 
 def test_unknown_host() -> None:

@@ -130,6 +130,40 @@ def test_check_config_looks_at_the_world(found: list[Finding], code: int, out: s
     assert (code, out, err) == (result.exit_code, result.stdout, result.stderr)
 
 
+@pytest.mark.parametrize("arguments", [(), ("--check-config",), ("--print-config",)])
+def test_a_defect_before_there_are_logs(
+    echo: Echo, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """It ends with 70 and a plain traceback on standard error, without anybody's values."""
+
+    def load(*_arguments: object) -> EchoSettings:
+        password = "hush" * 2
+        raise RuntimeError(f"a bug with {len(password)} letters")
+
+    monkeypatch.setattr("lastlogin_service.subcommand.load", load)
+    result = echo(*arguments)
+
+    assert (70, "") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("Ending because of a defect; please report these lines\nTraceback ")
+    assert "RuntimeError: a bug" in result.stderr
+    assert "hushhush" not in result.stderr
+
+
+def test_a_defect_of_a_check() -> None:
+    """What nobody expected of a check is a plain traceback on standard error as well."""
+
+    async def look(settings: EchoSettings) -> list[Finding]:
+        password = settings.text * 2
+        raise RuntimeError(f"a bug with {len(password)} letters")
+
+    command = service_command("lastlogin-echo", EchoSettings, say, summary="Says one thing.", check=look)
+    result = CliRunner().invoke(command, ["--check-config"], env={"LASTLOGIN_ECHO_TEXT": "hush"})
+
+    assert (70, "") == (result.exit_code, result.stdout)
+    assert "RuntimeError: a bug" in result.stderr
+    assert "hush" not in result.stderr
+
+
 def test_print_config(echo: Echo, tmp_path: Path) -> None:
     """The effective settings are printed as TOML."""
     result = echo("--print-config", LASTLOGIN_ECHO_TEXT="moin")

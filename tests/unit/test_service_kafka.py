@@ -87,12 +87,22 @@ def test_client_certificate(certificate: Certificate) -> None:
     assert [ca["subject"] for ca in options["ssl_context"].get_ca_certs()] == [((("commonName", "test"),),)]
 
 
-@pytest.mark.parametrize("server", ["k1", "k1:", ":9092", "k1:0", "k1:65536", "k1:x", "http://k1:9092", "k1:²"])
+@pytest.mark.parametrize(
+    "server",
+    ["k1", "k1:", ":9092", "k1:0", "k1:65536", "k1:x", "http://k1:9092", "k1:²", "k1..x:9092", ".k1:9092", "..:9092"],
+)
 def test_bad_servers(server: str) -> None:
-    """A server is host:port."""
-    assert problems(bootstrap_servers=server) == [
-        f'kafka.bootstrap_servers[0]: "{server}" - must be host:port, for example kafka1.example.org:9092'
-    ]
+    """A server is host:port, and the host one that can be looked up."""
+    allowed = "must be host:port, for example kafka1.example.org:9092, with 1 to 63 characters between dots"
+    assert problems(bootstrap_servers=server) == [f'kafka.bootstrap_servers[0]: "{server}" - {allowed}']
+
+
+def test_long_names_of_servers() -> None:
+    """A label has up to 63 characters; the last one may be empty."""
+    label = "x" * 63
+    assert kafka(bootstrap_servers=f"{label}.{label}.:9092").bootstrap_servers == [f"{label}.{label}.:9092"]
+    for host in (f"x{label}", f"a.x{label}", f"x{label}.b", ".".join([label] * 4) + ".x"):
+        assert len(problems(bootstrap_servers=f"{host}:9092")) == 1
 
 
 def test_login_missing() -> None:
@@ -119,6 +129,15 @@ def test_unreadable_certificates() -> None:
         'kafka.ca_file: "/no/ca.pem" - must be a file that this user can read',
         'kafka.cert_file: "/no/cert.pem" - must be a file that this user can read',
         "kafka.key_file: not given - must be given too, because cert_file is given",
+    ]
+
+
+def test_paths_that_cannot_be() -> None:
+    """A NUL in the path of a password or a certificate is one problem each."""
+    login = {"security_protocol": "SASL_SSL", "sasl_username": "u"}
+    assert problems(**login, sasl_password_file="/a\0b", ca_file="/a\0b") == [
+        r'kafka.ca_file: "/a\u0000b" - must not contain a NUL',
+        r'kafka.sasl_password_file: "/a\u0000b" - must not contain a NUL',
     ]
 
 

@@ -13,7 +13,12 @@ from lastlogin_producer.dictproto.commands import (
 from lastlogin_producer.dictproto.lines import LineBuffer
 from lastlogin_producer.dictproto.replies import Command, ReplyQueue, outcome_line, reply_line
 from lastlogin_producer.dictproto.tabescape import unescape
-from lastlogin_producer.dictproto.transactions import BadTransactionIdError, Limits, OpenTransactions
+from lastlogin_producer.dictproto.transactions import (
+    LINE_OVERHEAD_BYTES,
+    BadTransactionIdError,
+    Limits,
+    OpenTransactions,
+)
 from lastlogin_producer.outcome import Outcome
 
 
@@ -54,12 +59,14 @@ class DictConnection:
         "_limits",
         "_lines",
         "_major",
+        "_next",
         "_open",
         "_replies",
         "_requests",
         "_user",
         "_violated",
         "_waiting",
+        "_waiting_bytes",
     )
 
     def __init__(self, dict_names: Mapping[bytes, str], limits: Limits) -> None:
@@ -72,7 +79,10 @@ class DictConnection:
         self._open = OpenTransactions(limits)
         self._replies = ReplyQueue()
         self._requests: list[Request] = []
+        # Lines of which all from `_next` on were not looked at.
         self._waiting: list[bytes] = []
+        self._next = 0
+        self._waiting_bytes = 0
         self._violated = False
 
     @property
@@ -95,6 +105,11 @@ class DictConnection:
         """Whether there is input that was not looked at because this was `full`."""
         return bool(self._waiting)
 
+    @property
+    def held_bytes(self) -> int:
+        """What is kept of input that is not acted on, Python's objects included, roughly."""
+        return self._lines.held_bytes + self._open.held_bytes + self._waiting_bytes
+
     def receive_data(self, data: bytes) -> Sequence[Request]:
         """Take what was read and return what it completes. After a `ProtocolViolation` all input is ignored."""
         if self._violated:
@@ -102,15 +117,30 @@ class DictConnection:
         self._requests = []
         lines = self._lines.feed(data)
         if self._waiting:
-            lines = self._waiting + lines
-            self._waiting = []
+            if lines:
+                lines = self._waiting[self._next :] + lines
+                self._next = 0
+            else:
+                lines = self._waiting
         try:
             self._take(lines)
         except _ViolationError as violation:
             self._violate(violation.reason)
         except BadTransactionIdError:
             self._violate("bad_transaction_id")
+        if not self._waiting:
+            self._waiting_bytes = 0
+        elif data:
+            self._waiting_bytes = sum(map(len, self._waiting)) + len(self._waiting) * LINE_OVERHEAD_BYTES
         return self._requests
+
+    def drop_input(self) -> None:
+        """Forget all that is not acted on, and ignore whatever comes."""
+        self._violated = True
+        self._lines = LineBuffer(0)
+        self._open = OpenTransactions(self._limits)
+        self._waiting = []
+        self._waiting_bytes = 0
 
     def reply(self, write: CommittedWrite, outcome: Outcome) -> bool:
         """Answer a write; False when it had been answered before, which changes nothing."""
@@ -124,12 +154,13 @@ class DictConnection:
 
     def _take(self, lines: list[bytes]) -> None:
         longest = self._limits.line_bytes
-        start = 0
+        start = self._next
         while start < len(lines):
             # A line makes one reply at most.
             room = self._limits.unanswered - len(self._replies)
             if room <= 0:
-                self._waiting = lines[start:]
+                # The list as it is: a copy for each portion of it would take the square of its length.
+                self._waiting, self._next = lines, start
                 return
             for line in lines[start : start + room]:
                 if len(line) > longest:
@@ -139,11 +170,10 @@ class DictConnection:
                 else:
                     self._greet(line)
             start += room
+        self._waiting, self._next = [], 0
 
     def _violate(self, reason: ViolationReason) -> None:
-        self._violated = True
-        self._lines = LineBuffer(0)
-        self._open = OpenTransactions(self._limits)
+        self.drop_input()
         self._requests.append(ProtocolViolation(reason))
 
     def _greet(self, line: bytes) -> None:

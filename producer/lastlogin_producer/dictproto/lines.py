@@ -16,6 +16,11 @@ class LineBuffer:
         """Whether the beginning of a line was read and not its end."""
         return bool(self._unfinished)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the line that has no end yet."""
+        return len(self._unfinished)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take what was read and return the lines that it ends, without their newlines.
 

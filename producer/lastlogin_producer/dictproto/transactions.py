@@ -9,8 +9,9 @@ from lastlogin_producer.dictproto.commands import RefusalReason
 _MAX_ID = 2**32 - 1
 _MAX_ID_DIGITS = len(str(_MAX_ID))
 
-# What Python needs for a line's objects beside their bytes.
-_LINE_OVERHEAD_BYTES = 128
+# What Python needs for the objects of a line, or of a transaction, beside their bytes.
+LINE_OVERHEAD_BYTES = 128
+_TRANSACTION_OVERHEAD_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class OpenTransactions:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def held_bytes(self) -> int:
+        """What is kept of them, Python's objects included: rather too much, for it is all since none was open."""
+        return self._bytes + len(self._open) * _TRANSACTION_OVERHEAD_BYTES
+
     def begin(self, transaction_id: bytes, user: bytes) -> None:
         """Begin a transaction for `user`. Beyond the limit it is ignored, so that its commit finds none."""
         if transaction_id in self._open:
@@ -68,7 +74,7 @@ class OpenTransactions:
         _check_id(transaction_id)
         if len(self._open) < self._limits.open_transactions:
             self._open[transaction_id] = Transaction(user)
-            self._bytes += len(user) + _LINE_OVERHEAD_BYTES
+            self._bytes += len(user) + LINE_OVERHEAD_BYTES
             if self._bytes > self._limits.open_bytes:
                 self.refuse(transaction_id, "too_large")
 
@@ -79,7 +85,7 @@ class OpenTransactions:
             self.refuse(transaction_id, "not_begun")
         elif transaction.refusal is None:
             transaction.sets.append((key, value))
-            self._bytes += len(key) + len(value) + _LINE_OVERHEAD_BYTES
+            self._bytes += len(key) + len(value) + LINE_OVERHEAD_BYTES
             if self._bytes > self._limits.open_bytes or len(transaction.sets) > self._limits.sets:
                 self.refuse(transaction_id, "too_large")
 

@@ -68,5 +68,5 @@ class WholeLogins:
 _MAJORS = frozenset({b"H3", b"H4"})
 _HELLO_FIELDS = 5
 _BEGIN_FIELDS = 2
-# Dovecot has made a handful of different ones; each may have 4 KiB.
+# Dovecot has made a handful of different ones; each is shorter than the 960 bytes that an arrival reads.
 _MAX_HELLOS = 64

@@ -4,7 +4,8 @@ Python runs one thread of a process at a time: whatever reads, packs and sends t
 So each has a process, and logins wait for the disk alone.
 
 outbox    what the serving process sees     process   what runs in the other one
-frames    what they say to each other       state     how the other one is
+frames    what they say to each other       port      the other one's end of that
+state     how the other one is              health    whether its spool works
 """
 
 from lastlogin_producer.outbox.outbox import Outbox

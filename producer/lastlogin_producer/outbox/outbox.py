@@ -90,14 +90,18 @@ class Outbox(asyncio.Protocol):
         return cls(pid, ours)
 
     async def open(self) -> None:
-        """Wait until the spool is open. Raises the `Exit` with which that failed."""
+        """Wait until the spool is open. Raises the `Exit` with which that failed. Cancelled, it is of no more use."""
         self._loop = asyncio.get_running_loop()
         self.failed = self._loop.create_future()
         self._opened: asyncio.Future[str] = self._loop.create_future()
         self._gone = asyncio.Event()
         self._transport, _ = await self._loop.connect_accepted_socket(lambda: self, self._connection)
         first: set[asyncio.Future[Any]] = {self._opened, self.failed}
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
         if self.failed.done():
             raise self.failed.result()
         self.backend = self._opened.result()

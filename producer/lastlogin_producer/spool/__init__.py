@@ -8,7 +8,7 @@ delivered  what Kafka has                            kept         what of it has
 opening    a start                                   salvage      a new file out of a damaged one
 pages      rows out of a page's bytes                last_number  what was acknowledged, told beside the file
 resend     kept rows wait again                      room         what it takes of its disk
-faults     what can go wrong with the file          reading      a thread for reads
+faults     what can go wrong with the file          levels       what is in the file, seen from outside
 refusing   the log of refused logins
 """
 

@@ -10,7 +10,7 @@ from lastlogin_producer.spool.directory import move_aside
 from lastlogin_producer.spool.faults import Damaged
 from lastlogin_producer.spool.file import SpoolFile
 from lastlogin_producer.spool.kept import Keep
-from lastlogin_producer.spool.salvage import finish_salvage, is_broken, salvage
+from lastlogin_producer.spool.salvage import finish_salvage, is_broken, salvage, unmark_broken
 
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +29,9 @@ def open_file(path: Path, backend: str, now_us: Callable[[], int], keep: Keep) -
     Raises `SpoolFault`, OSError and `Exit` as `SpoolFile` does.
     """
     finish_salvage(path, now_us())
+    if not path.exists():
+        # Somebody has moved the damaged file away, and the note that it is one is not about the next.
+        unmark_broken(path)
     fault = Damaged("a part of it could not be read while it was in use") if is_broken(path) else None
     if fault is None:
         try:

@@ -83,26 +83,32 @@ def is_broken(path: Path) -> bool:
     return _beside(path, "broken").exists()
 
 
+def unmark_broken(path: Path) -> None:
+    """Forget that. Raises OSError."""
+    _beside(path, "broken").unlink(missing_ok=True)
+
+
 def salvage(path: Path, backend: str, now_us: int) -> Salvage:
     """Make the spool's file anew, with an epoch of its own; `finish_salvage` puts it in its place.
 
-    Ends for any content. Raises `Unsure`, and `NotStored` when there is no room even for an empty file.
+    Ends for any content. Raises `Unsure`, and `NotStored` when there is no room for all that can be read; the damaged
+    file then stays where it is, for the next start.
     """
     new = _beside(path, "new")
-    with translated():
-        for leftover in _parts(new):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(new, isolation_level=None)
-        try:
-            create(connection, Meta(now_us, backend))
-            incomplete = _copy(path, connection)
-            rows = _complete(connection, now_us)
-        finally:
-            connection.close()
-        new.rename(_beside(path, "salvaged"))
-        sync_directory(path.parent)
-    return Salvage(rows, incomplete)
+    try:
+        with translated():
+            _remove(new)
+            os.close(os.open(new, os.O_CREAT | os.O_CLOEXEC, 0o600))
+            saved = _fill(new, path, backend, now_us)
+            new.rename(_beside(path, "salvaged"))
+            sync_directory(path.parent)
+    except NotStored as full:
+        _remove(new)
+        raise NotStored(
+            f"it is damaged, and there is no room beside it for what can be read of it ({full}); make some, and the "
+            "next start goes on"
+        ) from full
+    return saved
 
 
 def finish_salvage(path: Path, now_us: int) -> Path | None:
@@ -113,10 +119,24 @@ def finish_salvage(path: Path, now_us: int) -> Path | None:
             return None
         # Its WAL must be gone before the new file has its name: SQLite would take it for that one's.
         aside = move_aside(path, "damaged", now_us)
-        _beside(path, "broken").unlink(missing_ok=True)
+        unmark_broken(path)
         salvaged.rename(path)
         sync_directory(path.parent)
     return aside
+
+
+def _fill(new: Path, path: Path, backend: str, now_us: int) -> Salvage:
+    connection = sqlite3.connect(new, isolation_level=None)
+    try:
+        create(connection, Meta(now_us, backend))
+        # A WAL takes room of its own, and a close leaves in it, without an error, what does not fit into the file.
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        incomplete = _copy(path, connection)
+        rows = _complete(connection, now_us)
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+    return Salvage(rows, incomplete)
 
 
 def _copy(path: Path, connection: sqlite3.Connection) -> str:
@@ -137,8 +157,6 @@ def _copy(path: Path, connection: sqlite3.Connection) -> str:
     except _TooLong:
         _store(connection, messages, others)
         return f"{DEADLINE_S:g} s were not enough to read all of it"
-    except NotStored as full:
-        return f"there was no room for all of them: {full}"
     return ""
 
 
@@ -245,7 +263,6 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.name}-{what}")
 
 
-def _parts(path: Path) -> Iterator[Path]:
-    yield path
-    yield _beside(path, "wal")
-    yield _beside(path, "shm")
+def _remove(path: Path) -> None:
+    for part in (path, _beside(path, "wal"), _beside(path, "shm")):
+        part.unlink(missing_ok=True)

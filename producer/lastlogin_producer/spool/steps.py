@@ -158,14 +158,13 @@ def evict(connection: sqlite3.Connection, meta: Meta, last: int, most: int) -> M
 
 
 def last_before(connection: sqlite3.Connection, at_us: int, meta: Meta) -> int:
-    """Return the number up to which all rows were stored before `at_us`."""
-    (mark,) = connection.execute(
-        "SELECT MAX(sequence) FROM marks WHERE at_us <= ?", (at_us - MARK_EVERY_US,)
-    ).fetchone()
-    if mark is None:
-        return meta.evicted
-    (following,) = connection.execute("SELECT MIN(sequence) FROM marks WHERE sequence > ?", (mark,)).fetchone()
-    return meta.last_sequence if following is None else int(following)
+    """Return the number up to which all rows were stored before `at_us`.
+
+    That is the first mark that is not old, whatever later ones say: one login while the clock is behind does not make
+    all before it old. What a clock ahead has marked stays until that time, or until it is too much.
+    """
+    (mark,) = connection.execute("SELECT MIN(sequence) FROM marks WHERE at_us > ?", (at_us - MARK_EVERY_US,)).fetchone()
+    return meta.last_sequence if mark is None else int(mark)
 
 
 def first_since(connection: sqlite3.Connection, at_us: int, meta: Meta) -> int:
