@@ -25,7 +25,10 @@ def burst(*batches: list[Login]) -> Burst:
 def run(burst: Burst, refuse: dict[str, BaseException]) -> list[int]:
     """Send all that is to be sent, one after the other; how large each batch was. It fails with a user's error."""
     sizes = []
-    while (batch := burst.next_batch()) is not None:
+    while burst.has_halves or not burst.finished.done():
+        batch = burst.next_batch()
+        if batch is None:
+            break
         burst.in_flight += 1
         sizes.append(len(batch))
         burst.settle(batch, next((refuse[login.user] for login in batch if login.user in refuse), None))

@@ -22,6 +22,10 @@ EVENTS = st.builds(
     remote_ip=ADDRESSES,
     attributes=st.dictionaries(TEXT, TEXT, max_size=2),
     dict_key=TEXT,
+    backend=TEXT,
+    dict_name=TEXT,
+    event_id=TEXT,
+    received_at_us=st.integers(0, 2**63 - 1),
     epoch=st.just(1),
     sequence=st.integers(0, 2**63 - 1),
 )
