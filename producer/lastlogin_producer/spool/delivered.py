@@ -85,9 +85,10 @@ class Delivered:
         self.too_many = settled.too_many
         return {*settled.passed, *settled.below, *settled.others}
 
-    def forget(self) -> set[int]:
-        """Let those above the watermark wait again; return their numbers."""
-        again = set(self._above)
-        self.bytes -= sum(self._above.values())
+    def forget(self, watermark: int) -> set[int]:
+        """Let those above the watermark, which may have moved back, wait again; return their numbers."""
+        back = {number for number in self._below if number > watermark}
+        again = {*self._above, *back}
+        self.bytes -= sum(self._above.values()) + sum(self._below.pop(number) for number in back)
         self._above.clear()
         return again

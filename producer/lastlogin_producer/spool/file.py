@@ -214,7 +214,7 @@ class SpoolFile:
             meta, rows = steps.wait_again(connection, self.meta, min(above, self.meta.watermark), _WAIT_AGAIN_ROWS)
             write_meta(connection, meta)
         self.meta = meta
-        again = self._delivered.forget()
+        again = self._delivered.forget(meta.watermark)
         return again, rows + len(again), meta.watermark <= max(above, meta.evicted)
 
     def kept_since(self, at_us: int) -> tuple[int, int, int]:
