@@ -352,7 +352,7 @@ def test_machine() -> None:
 
 
 def test_a_held_row_that_kafka_has_just_taken_is_sent_again() -> None:
-    """Also when the file does not know of it yet: with others behind it kept, it is held, and so below the watermark."""
+    """Also when the file does not know of it yet: with others behind it kept it is held, and so below the watermark."""
     state = SpoolMachine()
     try:
         state.start()
