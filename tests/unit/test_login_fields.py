@@ -74,6 +74,22 @@ def test_damaged_bodies_are_read_alike_or_not_at_all(data: st.DataObject) -> Non
     assert event.remote_ip == (None if address is None else address.decode())
 
 
+def test_what_ends_early_or_is_unusual_is_left_to_the_decoder() -> None:
+    """Within the address, the time or a name; a long name; a time that ends early; an address of another branch."""
+    body = encode_login_event(LoginEvent("user", "imap", AT_US, "192.0.2.1"))
+    address = body.index(b"192.0.2.1")
+    times = body.index(b"imap") + 4
+    ends_early = bytearray(body)
+    ends_early[times + 10] &= 0x7F
+    other_branch = bytearray(body)
+    other_branch[address - 2] = 4
+    long_name = encode_login_event(LoginEvent("u" * 64, "imap", AT_US))
+
+    assert login_fields(body) is not None
+    cut = [body[: address + 5], body[: times + 3], body[: times + 9], body[:3]]
+    assert [None] * 7 == [login_fields(bytes(each)) for each in (*cut, ends_early, other_branch, long_name)]
+
+
 def test_nothing_is_read_of_what_no_producer_writes() -> None:
     """No body, an empty user or service, a NUL, a time out of bounds: the decoder has words for them."""
     good = LoginEvent("user", "imap", AT_US)

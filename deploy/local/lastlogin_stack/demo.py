@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from lastlogin_schemas.topics import EVENTS
 from lastlogin_stack.auditor import Auditor, differences
@@ -51,6 +52,23 @@ def _demo(layout: Layout) -> int:
     return 0 if ok else _FAILED
 
 
+def _tell_ways(layout: Layout) -> None:
+    """Print what to do with servers that go on."""
+    command = " ".join(lastlogin_command(layout))
+    producer = Path(command.split()[0]).with_name("lastlogin-producer")
+    metrics = [
+        f"http://127.0.0.1:{port}/metrics" for port in (layout.producer_metrics_port, layout.consumer_metrics_port)
+    ]
+    print(f"Log in yourself:  curl imap://{_SHOWN_USER}:{_SHOWN_USER}@127.0.0.1:{layout.imap_port}/")
+    print(f"Look it up:       {command} show {_SHOWN_USER}")
+    print(f"Follow logins:    {command} tail")
+    print(f"Numbers:          curl {' '.join(metrics)}")
+    print(
+        f"Doctor:           {producer} --config {layout.services_directory / 'producer.toml'} doctor "
+        f"--dovecot-config {layout.server_directory('dovecot') / 'dovecot.conf'}"
+    )
+
+
 @contextmanager
 def _servers(layout: Layout) -> Iterator[None]:
     """Start what does not run yet, and stop exactly that afterwards, unless the user wants to keep it."""
@@ -65,8 +83,7 @@ def _servers(layout: Layout) -> Iterator[None]:
     finally:
         if keep:
             print(f"{KEEP_VARIABLE} is set, so everything keeps running. `make stack-down` stops it.")
-            print(f"Log in yourself:  curl imap://{_SHOWN_USER}:{_SHOWN_USER}@127.0.0.1:{layout.imap_port}/")
-            print(f"Look it up:       {' '.join(lastlogin_command(layout))} show {_SHOWN_USER}")
+            _tell_ways(layout)
         else:
             if len(before) < len(running_servers(layout)):
                 stop_servers(layout, leaving=before)

@@ -137,7 +137,7 @@ DOCTOR: Subcommand[ProducerSettings] = Subcommand(
         click.Option(
             ["--dovecot-config"],
             metavar="FILE",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
             help="Dovecot's configuration.  [default: doveconf's own]",
         ),
     ],
