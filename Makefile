@@ -65,7 +65,7 @@ test-faults: ## kill -9, outages, damage and floods under load, with real imap p
 	@exec timeout --foreground --signal=INT --kill-after=60 1140 $(BIN)/python -m pytest tests/faults
 
 .PHONY: test-soak
-test-soak: ## the same, whole: 1,000 kills, 10,000 imap logins, an hour without Kafka; takes about two hours
+test-soak: ## the same, whole: 1,000 kills, 10,000 imap logins, an hour without Kafka; takes about three hours
 	$(SETUP)
 	@LASTLOGIN_SOAK=1 exec $(BIN)/python -m pytest tests/faults
 

@@ -1,4 +1,4 @@
-"""Kafka alone, for these cases need no table; a directory that mail processes may enter; and the figures at the end."""
+"""Kafka alone, for no case of the producer needs a table; a place that mail processes may enter; the figures."""
 
 import shutil
 import tempfile

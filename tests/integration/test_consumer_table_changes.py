@@ -104,3 +104,22 @@ def test_a_column_dropped(stack: Layout, topics: Topics, rows: StatsTable, name:
     assert "tables.cql" in said
     assert _expected(later) <= found
     assert [] == topics.letters()
+
+
+def test_an_unrelated_column_added(stack: Layout, topics: Topics, rows: StatsTable, name: str, tmp_path: Path) -> None:
+    """Logins go on being written while columns are added that are not ours, and nothing is amiss."""
+    published: list[LoginEvent] = []
+    with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__TABLE=name) as consumer:
+        for number in range(20):
+            events = _events(20)
+            topics.publish(*events)
+            published += events
+            if number in (5, 10):
+                rows.session.execute(f"ALTER TABLE statsdb.{name} ADD note_{number} text")
+        wait_until(lambda: topics.lag(consumer.group) == 0)
+        found = _written(rows, name)
+        assert 0 == consumer.stop()
+
+    assert _expected(published) == found
+    assert [] == consumer.said("cassandra_failing")
+    assert [] == topics.letters()

@@ -1,6 +1,7 @@
 """The consumer as a process of its own, on topics of a test's own."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -73,9 +74,16 @@ class ConsumerProcess(ServiceProcess):
         return list(last["partitions"]) if last is not None and last["action"] == "assigned" else []
 
 
-def short_lived_member(layout: Layout, topics: Topics, directory: Path) -> ConsumerProcess:
+def short_lived_member(layout: Layout, topics: Topics, directory: Path, **settings: str) -> ConsumerProcess:
     """A consumer that Kafka counts as gone 8 s after its last heartbeat, not 30."""
-    consumer = ConsumerProcess(layout, topics, directory)
+    # Brokers allow no less than 6 s (group.min.session.timeout.ms); aiokafka's heartbeats are 3 s apart.
+    constants = {"lastlogin_consumer.source:SESSION_TIMEOUT_MS": 8_000}
+    return with_constants(ConsumerProcess(layout, topics, directory, **settings), constants)
+
+
+def with_constants(consumer: ConsumerProcess, constants: Mapping[str, int]) -> ConsumerProcess:
+    """The consumer, to be started with other constants, named `module:NAME`."""
     # -P: in this directory are modules with names of the standard library's.
-    consumer.starter = [sys.executable, "-P", str(Path(__file__).with_name("short_session.py"))]
+    program = [sys.executable, "-P", str(Path(__file__).with_name("with_constants.py"))]
+    consumer.starter = [*program, *(f"{name}={number}" for name, number in constants.items()), "--"]
     return consumer

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from threading import Thread
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 
 _DEADLINE_S = 10.0
+
+# Of one direction of a connection: where bytes come from, and where they go to.
+Ends: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Gate:
@@ -40,6 +43,10 @@ class Gate:
         """End all connections, and refuse new ones."""
         self._do(self._shut())
 
+    def ways(self, there: Ends, back: Ends) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
+        """What passes on a connection's bytes, until it ends: from the client to the server, and back."""
+        return _pump(*there), _pump(*back)
+
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_DEADLINE_S)
 
@@ -69,7 +76,8 @@ class Gate:
             try:
                 there, onward = await asyncio.open_connection("127.0.0.1", self._to_port)
                 writers.append(onward)
-                pumps = {asyncio.ensure_future(_pump(*ends)) for ends in ((reader, onward), (there, writer))}
+                ways = self.ways((reader, onward), (there, writer))
+                pumps = {asyncio.ensure_future(way) for way in ways}
                 try:
                     await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
                 finally:

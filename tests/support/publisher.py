@@ -10,15 +10,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewPartitions,
-    NewTopic,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from lastlogin_producer.publisher import Publisher
 from lastlogin_producer.settings import PublisherSettings
@@ -27,6 +19,7 @@ from lastlogin_schemas.topics import topic_spec
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_stack.layout import Layout
 from tests.support.spool import open_spool
+from tests.support.topics import configure
 
 
 _DEADLINE_S = 20.0
@@ -87,10 +80,7 @@ class OutTopics:
 
     def configure(self, name: str, key: str, value: str) -> None:
         """Change one setting of a topic."""
-        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
-        for future in self._admin.incremental_alter_configs([resource]).values():
-            future.result(_DEADLINE_S)
+        configure(self._admin, name, key, value)
 
     def grow(self, name: str, partitions: int) -> None:
         """Add partitions to a topic."""

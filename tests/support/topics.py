@@ -1,13 +1,20 @@
 """Topics of a test's own on a real Kafka, through a client that our services do not use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.topics import topic_spec
@@ -44,7 +51,8 @@ class Topics:
         self.dead_letters = f"dlq-{self.events}"
         self._servers: dict[str, Any] = {"bootstrap.servers": self.servers, "log_level": 0}
         self._admin = AdminClient(self._servers)
-        self._producer = Producer(self._servers)
+        # What is too large for the topic, the broker is to refuse.
+        self._producer = Producer({**self._servers, "message.max.bytes": 16 * 1024 * 1024})
         self.create(self.events, partitions)
         self.create(self.dead_letters, 1)
 
@@ -56,6 +64,10 @@ class Topics:
         )
         new = NewTopic(name, partitions, replicas, config=spec.configs | configs)
         self._admin.create_topics([new])[name].result(_DEADLINE_S)
+
+    def configure(self, name: str, key: str, value: str) -> None:
+        """Change one setting of a topic."""
+        configure(self._admin, name, key, value)
 
     def delete(self, *names: str) -> None:
         """Delete topics."""
@@ -76,10 +88,20 @@ class Topics:
         *,
         key: bytes | None = b"test1",
         partition: int | None = None,
+        acknowledged: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Publish a record as it is; `flush` waits for the acknowledgement."""
+        """Publish a record as it is; `flush` waits for the acknowledgement.
+
+        `acknowledged` is told where it stands: partition and offset.
+        """
+
+        def told(error: object, record: Any) -> None:
+            assert error is None, error
+            if acknowledged is not None:
+                acknowledged(record.partition(), record.offset())
+
         where: dict[str, Any] = {} if partition is None else {"partition": partition}
-        self._producer.produce(self.events, value, key, headers=list(headers), **where)
+        self._producer.produce(self.events, value, key, headers=list(headers), on_delivery=told, **where)
         self._producer.poll(0)
 
     def flush(self) -> None:
@@ -94,28 +116,50 @@ class Topics:
 
     def letters(self) -> list[Letter]:
         """Everything in the dead-letter topic."""
-        reader = Consumer({**self._servers, "group.id": "letters", "enable.auto.commit": False})
-        try:
+        with self._member("letters") as reader:
             where = TopicPartition(self.dead_letters, 0, 0)
             low, high = reader.get_watermark_offsets(where, timeout=_DEADLINE_S)
             reader.assign([where])
             records: Any = [] if low == high else reader.consume(high - low, timeout=_DEADLINE_S)
             return [Letter(record.key(), record.value(), record.headers()) for record in records]
-        finally:
-            reader.close()
 
     def lag(self, group: str) -> int:
         """Records that the group has not committed, over all partitions."""
+        with self._member(group) as reader:
+            return sum(high - max(low, where.offset) for where, low, high in self._ranges(reader))
+
+    def committed(self, group: str) -> dict[int, int]:
+        """Offset that the group has committed, by partition; 0 where it has none."""
+        with self._member(group) as reader:
+            return {where.partition: max(0, where.offset) for where, _, _ in self._ranges(reader)}
+
+    def reset(self, group: str) -> None:
+        """Commit the earliest offsets for a group that has no members."""
+        with self._member(group) as reader:
+            earliest = [TopicPartition(self.events, where.partition, low) for where, low, _ in self._ranges(reader)]
+            reader.commit(offsets=earliest, asynchronous=False)
+
+    @contextmanager
+    def _member(self, group: str) -> Iterator[Consumer]:
         reader = Consumer({**self._servers, "group.id": group, "enable.auto.commit": False})
         try:
-            numbers = reader.list_topics(self.events, timeout=_DEADLINE_S).topics[self.events].partitions
-            lag = 0
-            for where in reader.committed([TopicPartition(self.events, n) for n in numbers], timeout=_DEADLINE_S):
-                low, high = reader.get_watermark_offsets(where, timeout=_DEADLINE_S)
-                lag += high - max(low, where.offset)
-            return lag
+            yield reader
         finally:
             reader.close()
+
+    def _ranges(self, reader: Consumer) -> list[tuple[TopicPartition, int, int]]:
+        """Committed offset, first and next offset of each partition."""
+        numbers = reader.list_topics(self.events, timeout=_DEADLINE_S).topics[self.events].partitions
+        committed = reader.committed([TopicPartition(self.events, n) for n in numbers], timeout=_DEADLINE_S)
+        return [(where, *reader.get_watermark_offsets(where, timeout=_DEADLINE_S)) for where in committed]
+
+
+def configure(admin: AdminClient, topic: str, key: str, value: str) -> None:
+    """Change one setting of a topic."""
+    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(_DEADLINE_S)
 
 
 @contextmanager

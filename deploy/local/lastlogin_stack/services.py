@@ -193,7 +193,9 @@ def create_ring_table(layout: Layout) -> None:
 
 
 def _apply_topics(command: list[str]) -> None:
-    done = subprocess.run([*command, "topics", "apply"], capture_output=True, text=True, check=False)
+    # It refuses variables of its prefix that it does not know, such as LASTLOGIN_SOAK.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LASTLOGIN_")}
+    done = subprocess.run([*command, "topics", "apply"], capture_output=True, text=True, check=False, env=environ)
     if done.returncode != 0:
         raise StackError(f"`lastlogin topics apply` failed:\n{(done.stdout + done.stderr).strip()}")
 
