@@ -16,6 +16,8 @@ class Breaker:
     def __init__(self) -> None:
         # (when, records, bad ones)
         self._windows: deque[tuple[float, int, int]] = deque()
+        # Their sums: there may be some hundred windows a second.
+        self._records = self._bad = 0
         self._open_until = 0.0
 
     def count(self, records: int, bad: int, now: float) -> None:
@@ -23,13 +25,16 @@ class Breaker:
         if now < self._open_until:
             return
         while self._windows and self._windows[0][0] <= now - _WITHIN_S:
-            self._windows.popleft()
+            _, old_records, old_bad = self._windows.popleft()
+            self._records -= old_records
+            self._bad -= old_bad
         self._windows.append((now, records, bad))
-        records = sum(window[1] for window in self._windows)
-        bad = sum(window[2] for window in self._windows)
-        if records >= _FEWEST and bad > records * _BAD_SHARE:
+        self._records += records
+        self._bad += bad
+        if self._records >= _FEWEST and self._bad > self._records * _BAD_SHARE:
             self._open_until = now + _REST_S
             self._windows.clear()
+            self._records = self._bad = 0
 
     def open_for(self, now: float) -> float:
         """Seconds for which nothing may be set aside; 0 while it is closed."""

@@ -5,12 +5,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from lastlogin_consumer.batch_request import StatementsForgotten
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.outcome import Blame, blame
 
 
 # After so many failures in a row the rest of a burst is not tried: Cassandra is away, and each try costs CPU.
 _GIVE_UP_AFTER = 8
+# The same of rows alone: halves of what all nodes refuse would be two requests a row.
+_GIVE_UP_AFTER_ROWS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -28,8 +31,11 @@ class Burst:
     suspects: list[tuple[Login, BaseException]] = field(default_factory=list)
     failures_in_a_row: int = 0
     error: BaseException | None = None
+    # Whether a node has forgotten the statements, whatever else failed.
+    forgotten: bool = False
     _halves: deque[list[Login]] = field(default_factory=deque)
     _exhausted: bool = False
+    _given_up: bool = False
 
     @property
     def has_halves(self) -> bool:
@@ -57,21 +63,29 @@ class Burst:
 
     def _failed(self, batch: list[Login], error: BaseException) -> None:
         whose = blame(error)
-        if whose is not Blame.CLUSTER and len(batch) > 1:
+        self.forgotten = self.forgotten or isinstance(error, StatementsForgotten)
+        if self._given_up:
+            self.error = error
+            self.failed += batch
+        elif whose is not Blame.CLUSTER and len(batch) > 1:
             half = len(batch) // 2
             self._halves += (batch[:half], batch[half:])
         elif whose is Blame.ROWS:
             self.suspects.append((batch[0], error))
+            self._one_more_failed(_GIVE_UP_AFTER_ROWS)
         else:
             self.error = error
             self.failed += batch
-            self.failures_in_a_row += whose is Blame.CLUSTER
-            if self.failures_in_a_row >= _GIVE_UP_AFTER:
-                self.give_up()
+            self._one_more_failed(_GIVE_UP_AFTER if whose is Blame.CLUSTER else _GIVE_UP_AFTER_ROWS)
+
+    def _one_more_failed(self, most: int) -> None:
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= most:
+            self.give_up()
 
     def give_up(self) -> None:
         """Send nothing more; what was not sent has failed."""
-        self._exhausted = True
+        self._exhausted = self._given_up = True
         for batch in (*self._halves, *self.batches):
             self.failed += batch
         self._halves.clear()

@@ -3,7 +3,8 @@
 from enum import Enum, auto
 
 import cassandra
-from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage
+from cassandra.cluster import NoHostAvailable
+from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage, ServerError
 
 from lastlogin_consumer.batch_request import StatementsForgotten
 from lastlogin_consumer.metrics import Outcome
@@ -45,6 +46,11 @@ def outcome_of(error: BaseException | None) -> Outcome:
 
 def blame(error: BaseException) -> Blame:
     """Tell whether a failed batch is worth trying in halves, and whether a row that fails alone is the reason."""
+    if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):
+        # The driver asks the next node after a server's error, and this is what comes of it when all make one.
+        errors = error.errors.values()
+        of_servers = errors and all(isinstance(each, ServerError) for each in errors)
+        return Blame.UNKNOWN if of_servers else Blame.CLUSTER
     if not isinstance(error, _REFUSED) or isinstance(error, _NOT_THE_ROWS):
         return Blame.CLUSTER
     return Blame.ROWS if isinstance(error, cassandra.InvalidRequest) else Blame.UNKNOWN

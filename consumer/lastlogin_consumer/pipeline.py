@@ -127,7 +127,7 @@ class PartitionPipeline:
         # When it last did some of its work, had none, or said why it could not.
         self._moved_at = stages.clock()
         self._fetch_limit = _FETCH_LIMIT
-        self._stopping = False
+        self._stopping = self._writing = False
         # The wait that `stop_intake` ends; None while the pipeline does something else.
         self._wait: asyncio.Timeout | None = None
 
@@ -143,8 +143,8 @@ class PartitionPipeline:
 
     @property
     def standstill_s(self) -> float:
-        """Seconds for which it had work, as far as is known, and did none of it."""
-        return 0.0 if self._caught_up else self._stages.clock() - self._moved_at
+        """Seconds for which it had something to fetch, as far as is known, and got nothing; 0 while it writes."""
+        return 0.0 if self._caught_up or self._writing else self._stages.clock() - self._moved_at
 
     @property
     def _caught_up(self) -> bool:
@@ -261,6 +261,7 @@ class PartitionPipeline:
         self._moved()
 
     async def _write(self) -> None:
+        self._writing = True
         window, totals = self._window, self._stages.metrics.totals
         poison = window.poison
         if logins := window.logins:
@@ -286,6 +287,7 @@ class PartitionPipeline:
             )
         self._done()
         self._window = self._new_window()
+        self._writing = False
 
     async def _read_again(self, refusal: Refusal) -> Poison | None:
         """Fetch the record of a login that the table does not take; None when Kafka has deleted it."""

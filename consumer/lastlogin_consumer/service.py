@@ -8,6 +8,7 @@ from random import SystemRandom
 from time import monotonic
 
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.assignment import Assignment
@@ -26,9 +27,10 @@ from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
+from lastlogin_service.kafka_admin import start
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.preflight import verdict
-from lastlogin_service.tasks import cancel
+from lastlogin_service.tasks import cancel, end_within
 from lastlogin_service.topics import look_at_topics
 
 
@@ -149,20 +151,23 @@ class Consumer:
         await self._patiently(self._source.start)
 
     def _standstill_s(self) -> float:
-        """Seconds for which there was work and none was done, unless we know and tell why."""
-        known = self._writer.problem or self._dead_letters.problem or self._breaker.open_for(monotonic())
-        standstill_s = max(self._assignment.standstill_s, self._source.outside_s)
-        return 0.0 if known else min(standstill_s, self._writer.silent_s)
+        return max(self._assignment.standstill_s, self._source.outside_s)
 
     async def _kafka_answers(self) -> bool:
+        """Whether the leaders of all partitions answer: without one there is nothing to fetch, by any client."""
+        topic = self._settings.topics.events
+        client = AIOKafkaConsumer(**client_options(self._settings.kafka, f"{NAME}-probe"))
         try:
             async with asyncio.timeout(_PROBE_S):
-                return all(
-                    each.code is None
-                    for each in await look_at_topics(self._settings.kafka, {"events": self._settings.topics.events})
-                )
+                await start(client)
+                client.subscribe([topic])
+                await client._client.force_metadata_update()  # noqa: SLF001 - else it knows no partitions
+                partitions = [TopicPartition(topic, number) for number in client.partitions_for_topic(topic) or ()]
+                return bool(partitions) and len(await client.end_offsets(partitions)) == len(partitions)
         except (KafkaError, TimeoutError, OSError):
             return False
+        finally:
+            await end_within(_DISCONNECT_DEADLINE_S, client.stop())
 
     async def finish(self) -> None:
         """Fetch no more, write what has been fetched within the shutdown deadline, and commit it."""

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import count
-from math import inf
 from threading import Thread
 from time import monotonic, time
 from typing import Any, NamedTuple, TypeVar
@@ -84,6 +83,7 @@ class Writer:
         self._waking = False
         self._writing = 0
         self._acknowledged_at = 0.0
+        self._acknowledged = 0
         self._failing = False
         # Calls of `write` that have failed and try again.
         self._trying_again = 0
@@ -95,11 +95,6 @@ class Writer:
         if self._table is None:
             return f"Not connected to Cassandra: {self._why}"
         return f"Cassandra cannot be written to: {self._why}" if self._trying_again else None
-
-    @property
-    def silent_s(self) -> float:
-        """Seconds since Cassandra has last acknowledged any of the rows that wait; without end when none do."""
-        return self._clock() - self._acknowledged_at if self._writing else inf
 
     @property
     def services(self) -> Collection[str]:
@@ -144,22 +139,26 @@ class Writer:
             left = list(logins)
             # Refused alone, before the table was looked at again.
             suspected: Collection[Login] = ()
+            acknowledged = self._acknowledged
             while True:
                 table = self._open
                 burst = Burst(batches(left, table.topology.ring()), self._loop.create_future())
                 await self._try(burst)
-                refused += [Refused(login, explain(error)) for login, error in burst.suspects if login in suspected]
-                suspects = [login for login, _ in burst.suspects if login not in suspected]
+                # When several are refused and nothing else is taken, it is not the rows: a full disk, a guardrail.
+                believed = self._acknowledged > acknowledged or len(burst.suspects) == 1
+                confirmed = [(login, error) for login, error in burst.suspects if believed and login in suspected]
+                refused += [Refused(login, explain(error)) for login, error in confirmed]
+                suspects = [login for login, _ in burst.suspects if not believed or login not in suspected]
                 left = burst.failed + suspects
                 if not left:
                     return refused
-                forgotten, again = isinstance(burst.error, StatementsForgotten), failed
+                error = burst.error or (None if believed else burst.suspects[0][1])
+                # Forgotten once is what follows from any change of the table.
+                if error is not None and (failed or not isinstance(error, StatementsForgotten)):
+                    self._report(error, rows=len(left))
                 self._trying_again += not failed
                 failed = True
-                # Forgotten once is what follows from any change of the table.
-                if burst.error is not None and (again or not forgotten):
-                    self._report(burst.error, rows=len(left))
-                looked = await self._prepare_again(table) if suspects or forgotten else True
+                looked = await self._prepare_again(table) if suspects or burst.forgotten else True
                 suspected = frozenset(suspects) if looked else ()
                 await asyncio.sleep(backoff.next())
         finally:
@@ -242,6 +241,7 @@ class Writer:
                 metrics.cassandra_write[outcome_of(error)].observe(answered_at - sent_at)
                 if error is None:
                     acknowledged = True
+                    self._acknowledged += 1
                     for login in batch:
                         metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
         if acknowledged:
@@ -257,7 +257,9 @@ class Writer:
             # Another partition's rows, or a new session, may have been quicker.
             if self._table is table:
                 try:
-                    again = await _on_thread(table.prepared_again)
+                    # A session that is stuck has no timer either.
+                    async with asyncio.timeout(self._silence_s):
+                        again = await _on_thread(table.prepared_again)
                 except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
                     self._report(error)
                     return False
@@ -274,7 +276,8 @@ class Writer:
         """Make a new session beside the old one and let it take over; without success the old one goes on."""
         _log.warning("Cassandra is silent; making a new session", action="session_replaced")
         try:
-            table = await _on_thread(lambda: self._open_table(self._wanted))
+            async with asyncio.timeout(self._silence_s):
+                table = await _on_thread(lambda: self._open_table(self._wanted))
         except Exception as error:  # noqa: BLE001 - reported; the next silence tries again
             self._report(error)
             return
@@ -290,7 +293,8 @@ class Writer:
         for token in list(self._in_flight):
             self._answer(token, TableNotReady("the session was replaced"))
         if old is not None:
-            await _on_thread(old.close)
+            # Not waited for: what is stuck may not end.
+            Thread(target=old.close, daemon=True).start()
 
     def _report(self, error: BaseException, **context: object) -> None:
         self._failing = True

@@ -47,6 +47,8 @@ class MemoryPartition:
         # Offsets of damaged records; the client cannot tell which of those it fetches together is damaged.
         self.damaged: set[int] = set()
         self.refuses = 0
+        # Gives nothing, whatever there is.
+        self.deaf = False
         self._clock = clock
 
     def append(self, record: Record) -> None:
@@ -70,7 +72,7 @@ class MemoryPartition:
             raise FetchFailed("refused")
         if not self.first <= position <= len(self.records):
             raise OffsetLost(position, self.first)
-        found = self.records[position : position + limit]
+        found = [] if self.deaf else self.records[position : position + limit]
         if self.damaged.intersection(record.offset for record in found):
             self._clock.now += 0.01
             raise Unreadable(f"damaged at or after offset {position}")

@@ -77,6 +77,43 @@ async def test_what_says_nothing_about_rows_fails_whole(error: BaseException) ->
     assert error is sent.error
 
 
+async def test_a_burst_of_which_every_row_is_refused_is_given_up() -> None:
+    """Else each row would cost two requests, over and over; what was not tried is to be repeated."""
+    refusal = cassandra.InvalidRequest("guardrail")
+    everybody = logins(1_000)
+    sent = burst(*(everybody[at : at + 50] for at in range(0, 1_000, 50)))
+    sizes = run(sent, {f"u{number}": refusal for number in range(1_000)})
+
+    assert len(sizes) < 200
+    assert 64 == len(sent.suspects)
+    assert logins(1_000) == sorted(
+        [*sent.failed, *(login for login, _ in sent.suspects)], key=lambda login: login.offset
+    )
+
+
+async def test_an_answer_after_giving_up_makes_no_halves() -> None:
+    """Nobody sends them any more."""
+    sent = burst(logins(8))
+    batch = sent.next_batch()
+    assert batch is not None
+    sent.in_flight += 1
+    sent.give_up()
+    sent.settle(batch, cassandra.InvalidRequest("late"))
+
+    assert not sent.has_halves
+    assert logins(8) == sent.failed
+    assert sent.finished.done()
+
+
+async def test_forgotten_statements_are_remembered_whatever_else_fails() -> None:
+    """A later timeout of another node does not hide that they must be prepared again."""
+    sent = burst(logins(1), [Login("v", "imap", AT_US, b"", True, 1)])
+    run(sent, {"u0": StatementsForgotten("which"), "v": cassandra.OperationTimedOut()})
+
+    assert sent.forgotten
+    assert isinstance(sent.error, cassandra.OperationTimedOut)
+
+
 async def test_when_the_cluster_is_away_the_rest_is_not_tried() -> None:
     """After eight failures in a row what is not sent has failed, too."""
     sent = burst(*[logins(1)] * 20)

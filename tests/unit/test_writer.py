@@ -1,0 +1,116 @@
+"""Whom the writer blames when rows are refused."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import cassandra
+import pytest
+from cassandra.cluster import NoHostAvailable
+from cassandra.protocol import ServerError
+from prometheus_client import CollectorRegistry
+
+from lastlogin_consumer.decode import Login
+from lastlogin_consumer.metrics import ConsumerMetrics
+from lastlogin_consumer.outcome import Blame, blame
+from lastlogin_consumer.ring import Ring
+from lastlogin_consumer.writer import Writer
+from lastlogin_schemas.table import TableMapping
+from lastlogin_service.backoff import Backoff
+from tests.support.logins import AT_US
+from tests.support.memory import until
+
+
+class Nodes:
+    """A table whose nodes take what `refuses` lets through; they answer at once."""
+
+    def __init__(self, refuses: Callable[[Login], bool]) -> None:
+        self.refuses = refuses
+        self.looks = 0
+        self.session = SimpleNamespace(execute_async=self._execute)
+        self.topology = SimpleNamespace(ring=Ring)
+        self.formats = {"imap": None}
+        self.mapping = TableMapping()
+        self.local_dc = "dc1"
+
+    def batch(self, logins: Sequence[Login]) -> Sequence[Login]:
+        """The rows as they are."""
+        return logins
+
+    def prepared_again(self) -> "Nodes":
+        """The table is as it was."""
+        self.looks += 1
+        return self
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def _execute(self, logins: Sequence[Login]) -> Any:
+        refused = any(map(self.refuses, logins))
+
+        def add_callbacks(taken: Any, failed: Any, args: Any, _: Any, failed_args: Any, __: Any) -> None:
+            if refused:
+                failed(cassandra.InvalidRequest("guardrail"), *failed_args)
+            else:
+                taken(None, *args)
+
+        return SimpleNamespace(add_callbacks=add_callbacks)
+
+
+async def _writer(nodes: Nodes) -> Writer:
+    backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
+    opened: Any = lambda _wanted: nodes  # noqa: E731
+    writer = Writer(TableMapping(), opened, backoff, ConsumerMetrics(CollectorRegistry()))
+    await writer.connect()
+    return writer
+
+
+def _logins(*users: str) -> list[Login]:
+    return [Login(user, "imap", AT_US, b"", True, offset) for offset, user in enumerate(users)]
+
+
+async def test_rows_that_are_refused_while_others_are_taken_come_back() -> None:
+    """Twice alone, with a look at the table in between."""
+    nodes = Nodes(lambda login: login.user.startswith("bad"))
+    refused = await (await _writer(nodes)).write(_logins("a", "bad1", "b", "bad2"))
+
+    assert ["bad1", "bad2"] == sorted(refusal.login.user for refusal in refused)
+    assert 1 == nodes.looks
+
+
+async def test_one_row_that_is_refused_comes_back() -> None:
+    """Also when there is nothing else to write."""
+    refused = await (await _writer(Nodes(lambda _login: True))).write(_logins("bad"))
+
+    assert ["bad"] == [refusal.login.user for refusal in refused]
+
+
+async def test_when_all_rows_are_refused_it_is_not_the_rows() -> None:
+    """A full disk and some guardrails are refusals, too: nothing comes back, it is told, and all is written later."""
+    nodes = Nodes(lambda _login: True)
+    writer = await _writer(nodes)
+    writing = asyncio.create_task(writer.write(_logins("a", "b", "c")))
+    await until(lambda: nodes.looks > 5)
+    assert not writing.done()
+    assert "Cassandra cannot be written to" in (writer.problem or "")
+
+    nodes.refuses = lambda _login: False
+    assert [] == await writing
+    assert writer.problem is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ({"node": ServerError(0, "", None)}, Blame.UNKNOWN),
+        ({"node": ServerError(0, "", None), "other": OSError()}, Blame.CLUSTER),
+        ({}, Blame.CLUSTER),
+        ([], Blame.CLUSTER),
+    ],
+)
+def test_an_error_of_every_server_may_be_because_of_a_row(errors: Any, expected: Blame) -> None:
+    """The driver asks each node in turn, and says that none is available."""
+    assert expected == blame(NoHostAvailable("none", errors))
