@@ -40,6 +40,7 @@ def test_a_silent_client_is_replaced(stack: Layout, topics: Topics, rows: StatsT
     """What it did not give is read by the next one; nobody has to do anything."""
     first, later = _events(10), _events(10)
     with _deaf(stack, topics, tmp_path, clients=1) as consumer:
+        consumer.wait_for("assigned")
         topics.publish(*first)
         wait_until(lambda: topics.lag(consumer.group) == 0)
         topics.publish(*later)
@@ -54,6 +55,7 @@ def test_a_silent_client_is_replaced(stack: Layout, topics: Topics, rows: StatsT
 def test_when_that_does_not_help_the_process_ends(stack: Layout, topics: Topics, tmp_path: Path) -> None:
     """With 75, so that it is started anew; it says why, without a traceback."""
     with _deaf(stack, topics, tmp_path, clients=2) as consumer:
+        consumer.wait_for("assigned")
         topics.publish(*_events(10))
         wait_until(lambda: topics.lag(consumer.group) == 0)
         topics.publish(*_events(10))
