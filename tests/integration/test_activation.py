@@ -164,10 +164,10 @@ def test_kill_9_under_load(topics: OutTopics, tmp_path: Path) -> None:
 
     assert max(connects) < 0.05
     assert {b"O1\n"} == set(replies)
-    # Whoever was connected to the killed process was told so by the end of the connection.
+    # Whoever was connected to the killed process was told so by the end of the connection, or its reset.
     assert {b""} >= set(load.other_replies)
-    assert len(load.other_replies) <= 4
-    assert 0 == load.connect_failures
+    assert len(load.other_replies) + load.connect_failures <= 4
+    assert 0 == load.nobody_there
     assert {f"queued-{number}" for number in range(len(waiting))} <= {record.key.decode() for record in records}
     sequences = {int(record.headers["origin"].rpartition(b"/")[2]) for record in records}
     assert set(range(1, len(sequences) + 1)) == sequences

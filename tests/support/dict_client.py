@@ -45,7 +45,8 @@ class Load(Crowd):
         self.acknowledged: list[tuple[str, int]] = []
         self.seconds: list[float] = []
         self.other_replies: list[bytes] = []
-        self.connect_failures = 0
+        # Those that brought no reply line, and those of them that found no server.
+        self.connect_failures = self.nobody_there = 0
 
     def __str__(self) -> str:
         """Say how far it has come."""
@@ -70,6 +71,7 @@ class Load(Crowd):
                 self.ledger.refused(user)
             with self.lock:
                 self.connect_failures += 1
+                self.nobody_there += isinstance(error, NOBODY_THERE)
             self.pause(0.01)
             return
         took = time.monotonic() - begun
