@@ -7,6 +7,7 @@ BIN := .venv/bin
 SOURCES := schemas service producer consumer ops deploy/local docs tests benchmarks
 STACK3 := kafka1 kafka2 kafka3 cassandra1 cassandra2 cassandra3
 SETUP := @deploy/local/setup
+COMPILER := @command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
 IF_SET_UP := [ -x $(BIN)/python ] || { echo "nothing is set up here, so nothing runs"; exit 0; };
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
@@ -45,7 +46,7 @@ test-unit: ## the tests that need no server, with coverage of the pure modules
 .PHONY: bench-producer
 bench-producer: ## the producer against the limit of the machine (12 minutes; nothing else should run)
 	$(SETUP)
-	@command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+	$(COMPILER)
 	@exec $(BIN)/python -m benchmarks.producer $(BENCH)
 
 .PHONY: bench-consumer
@@ -56,7 +57,7 @@ bench-consumer: ## the consumer against single INSERTs and against a bare loop (
 .PHONY: bench-latency
 bench-latency: ## from the login to its row, through both services (4 minutes; nothing else should run)
 	$(SETUP)
-	@command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+	$(COMPILER)
 	@exec $(BIN)/python -m benchmarks.latency $(BENCH)
 
 .PHONY: test-faults

@@ -14,6 +14,7 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from lastlogin_stack.layout import Layout
 from tests.support.consumer import TopicNames, consumer_variables
@@ -110,6 +111,12 @@ class Process:
         self._child.wait(_START_S)
 
 
+def _scrape(port: int) -> list[Sample]:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return [sample for family in families for sample in family.samples]
+
+
 class Producer(Process):
     """Our producer, on a socket and a spool in `directory`."""
 
@@ -129,10 +136,7 @@ class Producer(Process):
 
     def sample(self, name: str) -> float:
         """Sum of a metric's samples now."""
-        with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        families = text_string_to_metric_families(text)
-        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in _scrape(self._port) if sample.name == name)
 
     def waiting(self) -> float:
         """Messages in the spool that wait for Kafka."""
@@ -166,17 +170,10 @@ class Consumer(Process):
     def samples(self) -> dict[str, float]:
         """Its metrics without labels, by name without the prefix; nothing while it does not answer."""
         try:
-            with urlopen(f"http://127.0.0.1:{_CONSUMER_PORT}/metrics", timeout=5) as answer:
-                families = list(text_string_to_metric_families(answer.read().decode()))
+            samples = _scrape(_CONSUMER_PORT)
         except OSError:
             return {}
-        prefix = "lastlogin_consumer_"
-        return {
-            sample.name.removeprefix(prefix): sample.value
-            for family in families
-            for sample in family.samples
-            if not sample.labels
-        }
+        return {each.name.removeprefix("lastlogin_consumer_"): each.value for each in samples if not each.labels}
 
     def wait_for_first(self) -> tuple[float, float]:
         """Wait for the first events; the time, and the CPU that the start has cost. Raises TimeoutError."""

@@ -20,11 +20,11 @@ import click
 from benchmarks.backlog import build
 from benchmarks.figures import spread
 from benchmarks.processes import DISK, Answers, Load, bare_server, build_load, producer
+from benchmarks.servers import KAFKA_JVM
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.jars import KAFKA_JARS, ensure
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
-from lastlogin_stack.server import Jvm
 from lastlogin_stack.services import create_topics
 
 
@@ -39,8 +39,6 @@ BACKLOG_ROWS = 5_000_000
 BACKLOG_RATE = 200
 BACKLOG_S = 60.0
 NOWHERE = "127.0.0.1:9"
-# As users run it: the whole compiler, its own choice of collector.
-_KAFKA_JVM = Jvm(heap="512m", flags=())
 _METRICS_PORT = 21_968
 
 
@@ -170,7 +168,7 @@ def main(rounds: int, only: tuple[str, ...], writes: str) -> None:
         if set(chosen) - {"burst"}:
             ensure(KAFKA_JARS, click.echo)
             layout = Layout(Path(name) / "stack", 21_900)
-            kafka = Kafka(layout, _KAFKA_JVM)
+            kafka = Kafka(layout, KAFKA_JVM)
             kafka.start()
             try:
                 kafka.wait_ready()

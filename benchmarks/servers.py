@@ -15,7 +15,7 @@ from lastlogin_stack.server import Jvm
 
 
 _PORT = 22_900
-_KAFKA_JVM = Jvm(heap="512m", flags=())
+KAFKA_JVM = Jvm(heap="512m", flags=())
 _CASSANDRA_JVM = Jvm(heap="1g", flags=())
 
 
@@ -25,7 +25,7 @@ def servers(directory: Path) -> Iterator[Layout]:
     ensure(KAFKA_JARS, click.echo)
     ensure(CASSANDRA_JARS, click.echo)
     layout = Layout(directory / "stack", _PORT)
-    kafka, cassandra = Kafka(layout, _KAFKA_JVM), Cassandra(layout, _CASSANDRA_JVM)
+    kafka, cassandra = Kafka(layout, KAFKA_JVM), Cassandra(layout, _CASSANDRA_JVM)
     kafka.start()
     cassandra.start()
     try:

@@ -101,3 +101,12 @@ def table(pipeline: Layout) -> Iterator[StatsTable]:
     """The table that the consumer writes."""
     with StatsTable(pipeline) as table:
         yield table
+
+
+@pytest.fixture
+def cassandra(stack: Layout) -> Iterator[Cassandra]:
+    """Cassandra, for stopping; it runs again afterwards."""
+    server = Cassandra(stack)
+    yield server
+    server.start()
+    server.wait_ready()

@@ -22,7 +22,7 @@ from lastlogin_service import logs
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.notify import Notifier, beat
 from lastlogin_service.signals import hangup_event, stop_event
-from lastlogin_service.tasks import cancel
+from lastlogin_service.tasks import cancel, unless
 
 
 NAME = "lastlogin-producer"
@@ -49,7 +49,8 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
     that follows; Kafka is not waited for; the socket comes last, when whoever connects can be answered.
     """
     async with stop_event() as stop, hangup_event() as hangup:
-        if not await _opened(outbox, stop):
+        # To save a damaged spool takes a minute, and a disk may hang.
+        if not await unless(stop, outbox.open()):
             # Nothing was taken on, and the outbox ends with this process.
             return
         loop, notifier, deadline_s = asyncio.get_running_loop(), Notifier(os.environ), settings.shutdown.deadline_s
@@ -103,21 +104,6 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
             await outbox.close()
             await endpoint.stop()
             notifier.close()
-
-
-async def _opened(outbox: Outbox, stop: asyncio.Event) -> bool:
-    """Wait for the spool; False when `stop` is set before: to save a damaged one takes a minute, a disk may hang.
-
-    Raises `Exit` as `Outbox.open`.
-    """
-    opening, stopping = asyncio.create_task(outbox.open()), asyncio.create_task(stop.wait())
-    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if opening.done():
-        opening.result()
-        return True
-    await cancel([opening])
-    return False
 
 
 async def _first_end(outbox: Outbox, tasks: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> None:

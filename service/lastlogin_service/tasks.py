@@ -23,6 +23,19 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
         _, left = await asyncio.wait(left, timeout=_AGAIN_AFTER_S)
 
 
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do `work`, and raise what it raises; give it up when `stop` is set first, and return False."""
+    task = asyncio.create_task(work)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not task.done():
+        await cancel([task])
+        return False
+    task.result()
+    return True
+
+
 async def end_within(seconds: float, *endings: Coroutine[Any, Any, object]) -> None:
     """Do these at once, for so long at most, whatever they raise; what hangs is cancelled and left."""
     tasks = {asyncio.ensure_future(ending) for ending in endings}

@@ -8,22 +8,12 @@ import pytest
 import uvloop
 
 from lastlogin_producer.server import ServerLimits
-from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.gate import Gate
 from tests.support.publisher import OutTopics, made_topics
 from tests.support.running_server import Running, Serve
-
-
-@pytest.fixture
-def cassandra(stack: Layout) -> Iterator[Cassandra]:
-    """Cassandra, for stopping; it runs again afterwards."""
-    server = Cassandra(stack)
-    yield server
-    server.start()
-    server.wait_ready()
 
 
 @pytest.fixture

@@ -55,3 +55,24 @@ async def test_whole() -> None:
     with pytest.raises(OSError, match="no"):
         await tasks.whole(work(0), 5.0)
     assert "done" == await tasks.whole(asyncio.sleep(0, "done"), 5.0)
+
+
+async def test_work_is_given_up_when_told_to_stop() -> None:
+    """It is True when the work has come to its end, which may be an error; given up, it has ended."""
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    assert await tasks.unless(stop, asyncio.sleep(0))
+    with pytest.raises(ZeroDivisionError):
+        await tasks.unless(stop, fail())
+    stop.set()
+    assert not await tasks.unless(stop, work())
+    assert ended.is_set()

@@ -1,12 +1,11 @@
 """Case 32: Cassandra is away for long."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from lastlogin_stack.cassandra import Cassandra
-from lastlogin_stack.layout import Layout
 from tests.support.consumer import ConsumerProcess
 from tests.support.login_stream import LoginStream
 from tests.support.process import cpu_s, memory_bytes, wait_until
@@ -16,15 +15,6 @@ from tests.support.topics import Topics
 
 AWAY_S = scale(600.0, 20.0)
 MIB = 1_048_576
-
-
-@pytest.fixture
-def cassandra(stack: Layout) -> Iterator[Cassandra]:
-    """Cassandra, for stopping; it runs again afterwards."""
-    server = Cassandra(stack)
-    yield server
-    server.start()
-    server.wait_ready()
 
 
 @pytest.mark.timeout(scale(1_200, 180))
