@@ -1,4 +1,4 @@
-"""Kafka and one Cassandra node, as users run them: the whole compiler, its own choice of collector."""
+"""Kafka and one Cassandra node, as users run them: the whole compiler, the collector and the commit log by default."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from lastlogin_stack.cassandra import Cassandra
+from lastlogin_stack.cassandra import PERIODIC, Cassandra
 from lastlogin_stack.jars import CASSANDRA_JARS, KAFKA_JARS, ensure
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
@@ -25,7 +25,7 @@ def servers(directory: Path) -> Iterator[Layout]:
     ensure(KAFKA_JARS, click.echo)
     ensure(CASSANDRA_JARS, click.echo)
     layout = Layout(directory / "stack", _PORT)
-    kafka, cassandra = Kafka(layout, KAFKA_JVM), Cassandra(layout, _CASSANDRA_JVM)
+    kafka, cassandra = Kafka(layout, KAFKA_JVM), Cassandra(layout, _CASSANDRA_JVM, commit_log=PERIODIC)
     kafka.start()
     cassandra.start()
     try:

@@ -69,7 +69,13 @@ def ring_address(node: int) -> str:
     return f"127.0.0.{node}"
 
 
-def render_yaml(layout: Layout, node: int | None = None) -> str:
+# The default, periodic, loses the last 0.1 s of acknowledged rows on kill -9.
+_SYNCED = "commitlog_sync: batch"
+# The default in words, for it must be said whole.
+PERIODIC = "commitlog_sync: periodic\ncommitlog_sync_period: 10s"
+
+
+def render_yaml(layout: Layout, node: int | None = None, commit_log: str = _SYNCED) -> str:
     """Return cassandra.yaml, with `node` of that node of three; what is not in it has a default."""
     if node is None:
         address, seeds = LOOPBACK, [LOOPBACK]
@@ -97,8 +103,7 @@ listen_address: {address}
 rpc_address: {address}
 storage_port: {storage}
 native_transport_port: {cql}
-# The default, periodic, loses the last 0.1 s of acknowledged rows on kill -9.
-commitlog_sync: batch
+{commit_log}
 auto_bootstrap: false
 auto_snapshot: false
 """
@@ -117,13 +122,16 @@ class Cassandra(Server):
     start_deadline_s = 120.0
     stop_deadline_s = 30.0
 
-    def __init__(self, layout: Layout, jvm: Jvm = CASSANDRA_JVM, node: int | None = None) -> None:
+    def __init__(
+        self, layout: Layout, jvm: Jvm = CASSANDRA_JVM, node: int | None = None, commit_log: str = _SYNCED
+    ) -> None:
         if node is not None:
             self.name = f"cassandra{node}"
             self.address = ring_address(node)
         super().__init__(layout)
         self._jvm = jvm
         self._node = node
+        self._commit_log = commit_log
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -136,7 +144,8 @@ class Cassandra(Server):
     def prepare(self) -> None:
         """Write cassandra.yaml, logback.xml, and where a node of the ring stands."""
         (self.directory / "tmp").mkdir(exist_ok=True)
-        (self.directory / "cassandra.yaml").write_text(render_yaml(self.layout, self._node), encoding="utf-8")
+        yaml = render_yaml(self.layout, self._node, self._commit_log)
+        (self.directory / "cassandra.yaml").write_text(yaml, encoding="utf-8")
         rack = f"dc={RING_DATA_CENTER}\nrack=rack1\n"
         (self.directory / "cassandra-rackdc.properties").write_text(rack, encoding="utf-8")
         (self.directory / "logback.xml").write_text(_LOGBACK, encoding="utf-8")
