@@ -26,9 +26,8 @@ demo: ## real Dovecot, Kafka and Cassandra: log in, deliver, show the row (DEMO_
 	@exec $(BIN)/python -m lastlogin_stack.demo
 
 .PHONY: test
-test: ## every test, against real servers that it starts and stops
-	$(SETUP)
-	@exec $(BIN)/python -m pytest
+test: test-unit ## every test: those without servers, then those against real ones that it starts and stops
+	@exec $(BIN)/python -m pytest tests/contract tests/integration tests/e2e
 
 .PHONY: test-cluster
 test-cluster: ## three Kafka brokers, three Cassandra nodes: killed, halted and too few of them (25 minutes at most)
