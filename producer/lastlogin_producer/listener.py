@@ -26,6 +26,13 @@ BACKLOG = 65_535
 _PROBE_TIMEOUT_S = 1.0
 
 
+_MAY_NOT_GIVE = {
+    "owner": "only root may give the socket to another user; leave it out, or name the user that the producer runs as",
+    "group": "the user that the producer runs as is not in this group; make it a member (`usermod -aG`; under systemd "
+    "Group= or SupplementaryGroups=), or name a group that it is in",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SocketFile:
     """Where the socket is, and who may connect to it; owner and group as names, None to leave them."""
@@ -74,6 +81,7 @@ class Listener:
         unnamed = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             uid, gid = self._ids()
+            self._require_gift(uid, gid)
             self._remove_stale()
             unnamed.unlink(missing_ok=True)
             # Set before the file exists: a mode that is set later comes too late.
@@ -106,14 +114,18 @@ class Listener:
         Raises Exit(78) when the path cannot be used.
         """
         path = self._file.path
-        self._ids()
+        ids = self._ids()
         if path.exists() and not path.is_socket():
             raise _no_socket(path)
         if not path.parent.is_dir():
             raise _unusable(path, os.strerror(errno.ENOENT))
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise _unusable(path, os.strerror(errno.EACCES))
-        return path.is_socket() and bool(listening_inodes(path))
+        names = listening_inodes(path).values() if path.is_socket() else ()
+        if str(path) not in names:
+            # Else the service manager has made it, and given it away by its own settings.
+            self._require_gift(*ids)
+        return bool(names)
 
     def remove(self) -> None:
         """Remove the file if it is still the one that `open` made."""
@@ -131,6 +143,20 @@ class Listener:
         except KeyError as error:
             raise Exit(CONFIG, f"{file.path}: owner or group is not known to this system: {error.args[0]}") from None
         return uid, gid
+
+    def _require_gift(self, uid: int, gid: int) -> None:
+        """Raise Exit(78) when this user may not give a file there to that owner and group; -1 leaves them."""
+        above = self._file.path.parent.stat()
+        if above.st_mode & stat.S_ISGID and above.st_gid == gid:
+            # Whatever is made there has that group from the first.
+            gid = -1
+        # The kernel knows best what groups and capabilities allow. This file is in memory, and has no name.
+        with os.fdopen(os.memfd_create("gift"), "wb") as gift:
+            for key, name, ids in (("owner", self._file.owner, (uid, -1)), ("group", self._file.group, (-1, gid))):
+                try:
+                    os.fchown(gift.fileno(), *ids)
+                except OSError as error:
+                    raise Exit(CONFIG, f"socket.{key}: {name} - {_MAY_NOT_GIVE[key]} ({error.strerror})") from None
 
     def _remove_stale(self) -> None:
         path = self._file.path

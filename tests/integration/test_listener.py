@@ -2,7 +2,11 @@
 
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -55,6 +59,68 @@ def test_an_owner_that_does_not_exist(tmp_path: Path) -> None:
 
     assert CONFIG == caught.value.code
     assert not path.exists()
+
+
+# Root may give a file to anybody, so it becomes somebody else first.
+STRANGER = 65_534
+GIVE = f"""
+import os, sys
+from pathlib import Path
+from lastlogin_producer.listener import Listener, SocketFile
+from lastlogin_service.exits import Exit
+
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(*[{STRANGER}] * 3)
+    os.setresuid(*[{STRANGER}] * 3)
+how, path, owner, group = sys.argv[1:]
+try:
+    getattr(Listener(SocketFile(Path(path), owner=owner or None, group=group or None)), how)()
+except Exit as end:
+    print(end.code, end.message)
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory in which everybody may make files (pytest's own are private)."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+def give(how: str, directory: Path, owner: str = "", group: str = "") -> str:
+    """The exit code and sentence that a user without special rights gets for a socket in `directory`."""
+    command = [sys.executable, "-c", GIVE, how, str(directory / "dict.sock"), owner, group]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+
+@pytest.mark.parametrize("how", ["check", "open"])
+def test_a_group_that_the_user_is_not_in(place: Path, how: str) -> None:
+    """The check tells before the start, in the same words: the key, the group and the way out."""
+    told = give(how, place, group="root")
+
+    assert told.startswith("78 socket.group: root - the user that the producer runs as is not in this group; ")
+    assert "SupplementaryGroups=" in told
+    assert [] == list(place.iterdir())
+
+
+@pytest.mark.parametrize("how", ["check", "open"])
+def test_another_owner(place: Path, how: str) -> None:
+    """The same of an owner; root itself may give the socket to anybody."""
+    assert give(how, place, owner="root").startswith("78 socket.owner: root - only root may give the socket ")
+    if os.geteuid() == 0:
+        assert not Listener(SocketFile(place / "dict.sock", owner="nobody", group="nogroup")).check()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the directory such a group")
+@pytest.mark.parametrize("how", ["check", "open"])
+def test_a_group_that_comes_from_the_directory(place: Path, how: str) -> None:
+    """Where the directory hands its own group down nobody has to be in it."""
+    os.chown(place, -1, 0)
+    place.chmod(0o2777)
+
+    assert "" == give(how, place, group="root")
 
 
 def test_a_server_with_a_full_backlog_is_alive(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lastlogin_producer import preflight
+from lastlogin_producer.listener import Listener
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool.directory import SpoolLock, is_locked
 from lastlogin_producer.spool.spool import LOCK_NAME
@@ -49,6 +50,17 @@ def test_a_foreign_listener(settings: ProducerSettings) -> None:
 def test_the_service_manager(settings: ProducerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service manager listens for us: there is nothing to say."""
     monkeypatch.setattr(preflight, "_SERVICE_MANAGER", os.getpid())
+
+    assert [] == preflight._check_socket(settings)
+
+
+@pytest.mark.usefixtures("held")
+def test_the_service_managers_socket_is_given_away_by_its_own_settings(
+    settings: ProducerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`socket.owner` and `socket.group` do not count for it: whether this user could give it away is not asked."""
+    monkeypatch.setattr(preflight, "_SERVICE_MANAGER", os.getpid())
+    monkeypatch.setattr(Listener, "_require_gift", lambda *_: pytest.fail("asked"))
 
     assert [] == preflight._check_socket(settings)
 
