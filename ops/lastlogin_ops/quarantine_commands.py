@@ -118,7 +118,7 @@ def list_command(
     if as_json:
         click.echo(json.dumps({"records": tally.reasons.total(), "shown": len(lines), "reasons": tally.reasons}))
     else:
-        click.echo(tally.text(len(lines)))
+        click.echo(tally.text(len(lines), narrowed=bool(reasons or backends or since is not None)))
 
 
 @quarantine_group.command("show", help="Show one record whole, with its user: PARTITION:OFFSET as in the list.")

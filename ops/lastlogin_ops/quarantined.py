@@ -94,10 +94,13 @@ class Tally:
         """Count one."""
         self.reasons[bounded(reason, self.reasons)] += 1
 
-    def text(self, shown: int) -> str:
-        """Lines for people, the most frequent reason first; so many of the records were `shown`."""
+    def text(self, shown: int, *, narrowed: bool = False) -> str:
+        """Lines for people, the most frequent reason first; so many of the records were `shown`.
+
+        `narrowed` when not all records of the topic were asked for.
+        """
         if not (records := self.reasons.total()):
-            return "No such record."
+            return "No record in the quarantine is as asked for." if narrowed else "The quarantine is empty."
         lines = [f"{count:>9}  {short(reason)}" for reason, count in self.reasons.most_common()]
         newest = f", the newest {shown} of them above" if shown < records else ""
         return "\n".join([f"{records} record{'s' * (records != 1)}{newest}:", *lines])

@@ -77,7 +77,7 @@ class Outcome:
     def text(self, *, published: bool) -> str:
         """Lines for people, a line for each reason."""
         if not self.shares:
-            return "No such record."
+            return "Nothing to replay: the quarantine has no such record."
         return "\n".join(
             _line(reason, share, published=published)
             for reason, share in sorted(self.shares.items(), key=lambda item: -item[1].records)

@@ -165,7 +165,8 @@ def test_newest() -> None:
 def test_tally() -> None:
     """Records are counted by reason, the most frequent first, and it is said when not all were shown."""
     tally = Tally()
-    assert tally.text(0) == "No such record."
+    assert "The quarantine is empty." == tally.text(0)
+    assert "No record in the quarantine is as asked for." == tally.text(0, narrowed=True)
     tally.add("bad_key")
     assert tally.text(1) == "1 record:\n        1  bad_key"
     tally.add("bad_value")

@@ -90,7 +90,7 @@ def test_counts_and_why(tmp_path: Path) -> None:
         f"undecodable: 1 record; 0 would become logins; {no_message}",
     ]
     assert "2 became logins" in outcome.text(published=True)
-    assert Outcome().text(published=True) == "No such record."
+    assert Outcome().text(published=True) == "Nothing to replay: the quarantine has no such record."
 
 
 def test_a_dict_that_the_file_lacks(tmp_path: Path) -> None:
