@@ -213,7 +213,19 @@ def test_unknown_variables(template: str) -> None:
     [
         (
             replace(GOOD, protocols=GOOD.protocols | {"lmtp": False}),
-            ("dovecot.plugin", "warning", "last_login is not in mail_plugins of lmtp: those logins are not recorded"),
+            ("dovecot.plugin", "warning", "last_login is not in mail_plugins of lmtp: deliveries are not recorded"),
+        ),
+        (
+            replace(GOOD, protocols=GOOD.protocols | {"imap": False}),
+            ("dovecot.plugin", "error", "last_login is not in mail_plugins of imap: those logins are not recorded"),
+        ),
+        (
+            replace(GOOD, protocols={"imap": True, "pop3": False}),
+            ("dovecot.plugin", "error", "last_login is not in mail_plugins of pop3: those logins are not recorded"),
+        ),
+        (
+            replace(GOOD, protocols={"imap": False, "pop3": False, "sieve": True}),
+            ("dovecot.plugin", "error", "last_login is in no protocol's mail_plugins, so that nothing is recorded"),
         ),
         (
             replace(GOOD, protocols={"imap": False}),
@@ -354,11 +366,21 @@ def test_turned_off_for_some_clients() -> None:
     assert "dovecot.key" not in [check for check, _, _ in lines]
 
 
+def test_a_protocol_that_is_not_to_be_recorded() -> None:
+    """Where the dict is empty for a protocol its plugin is not missed."""
+    off = parse("protocol pop3 {\n plugin {\n last_login_dict =\n }\n}\n").scopes[1:]
+    configuration = replace(GOOD, protocols={"imap": True, "pop3": False}, scopes=[GOOD.scopes[0], *off])
+
+    assert [] == found(configuration)
+
+
 @pytest.mark.parametrize(("version", "advice"), [((2, 3), "$mail_plugins last_login"), ((2, 4), "last_login = yes")])
 def test_advice(version: tuple[int, int], advice: str) -> None:
     """What to do is said in the syntax of the version that runs."""
     configuration = replace(with_plugin(target=None), version=version, protocols={"imap": False})
     lines: list[Line] = judge(configuration, PRODUCER)
 
+    lacking = judge(replace(configuration, protocols={"imap": True, "pop3": False}), PRODUCER)
     assert any(advice in line.do for line in lines)
+    assert (version < (2, 4)) == any("protocol pop3 { plugin { last_login_dict = } }" in line.do for line in lacking)
     assert any(("socket_path" if version == (2, 4) else "proxy:/run") in line.do for line in lines)

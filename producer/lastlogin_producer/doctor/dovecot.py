@@ -11,6 +11,9 @@ from lastlogin_producer.keys import KeyPattern
 
 # The plugin's own default, without the service.
 DEFAULT_KEY = "last-login/%u"
+# Protocols by which users come, and the one by which mail does.
+_LOGINS = ("imap", "pop3")
+_DELIVERIES = "lmtp"
 _PRECISIONS = ("ms", "us", "ns")
 
 SAMPLE_USER = "user@example.org"
@@ -97,28 +100,37 @@ def judge(configuration: Configuration, producer: Producer) -> list[Line]:
 
 def _plugin(configuration: Configuration) -> Iterator[Line]:
     check = "dovecot.plugin"
-    having = [name for name, has in configuration.protocols.items() if has]
-    lacking = [name for name in ("imap", "pop3", "lmtp") if configuration.protocols.get(name) is False]
-    if not having:
+    protocols = configuration.protocols
+    if not any(protocols.get(name) for name in (*_LOGINS, _DELIVERIES)):
         yield error(
             check,
             "last_login is in no protocol's mail_plugins, so that nothing is recorded",
-            _load_plugin("imap", configuration),
+            f"{_load_plugin('imap', configuration)}, and the like",
         )
-    elif lacking:
+        return
+    # A user without a recorded login looks like one who never came; an empty dict says that it is meant.
+    off = {scope.where for scope in configuration.scopes if scope.target is not None and not scope.target.driver}
+    lacking = [name for name in _LOGINS if protocols.get(name) is False and f"protocol {name}" not in off]
+    if lacking:
+        do = f"{_load_plugin(lacking[0], configuration)}, and the like"
+        if configuration.version < (2, 4):
+            do += f"; if it is meant, say so: protocol {lacking[0]} {{ plugin {{ last_login_dict = }} }}"
+        yield error(
+            check, f"last_login is not in mail_plugins of {', '.join(lacking)}: those logins are not recorded", do
+        )
+    if protocols.get(_DELIVERIES) is False:
         yield warning(
             check,
-            f"last_login is not in mail_plugins of {', '.join(lacking)}: those logins are not recorded",
-            _load_plugin(lacking[0], configuration),
+            f"last_login is not in mail_plugins of {_DELIVERIES}: deliveries are not recorded",
+            f"leave it so where only logins count; else {_load_plugin(_DELIVERIES, configuration)}",
         )
-    else:
-        yield ok(check, f"loaded in {', '.join(having)}")
+    yield ok(check, f"loaded in {', '.join(name for name, has in protocols.items() if has)}")
 
 
 def _load_plugin(protocol: str, configuration: Configuration) -> str:
     if configuration.version < (2, 4):
-        return f"protocol {protocol} {{ mail_plugins = $mail_plugins last_login }}, and the like"
-    return f"protocol {protocol} {{ mail_plugins {{ last_login = yes }} }}, and the like"
+        return f"protocol {protocol} {{ mail_plugins = $mail_plugins last_login }}"
+    return f"protocol {protocol} {{ mail_plugins {{ last_login = yes }} }}"
 
 
 def _by_scope(configuration: Configuration, producer: Producer) -> Iterator[Line]:

@@ -122,6 +122,12 @@ def test_a_doveconf_that_fails(backend: Backend, tmp_path: Path) -> None:
             "warning",
             "not in mail_plugins of lmtp",
         ),
+        (
+            ("protocol imap {\n  mail_plugins = $mail_plugins last_login\n}\n", ""),
+            "dovecot.plugin",
+            "error",
+            "not in mail_plugins of imap",
+        ),
         (("$mail_plugins last_login", "$mail_plugins"), "dovecot.plugin", "error", "in no protocol's mail_plugins"),
         ((".sock:statsdb", ".sock:stats"), "dovecot.dict", "error", "has the name stats; the producer serves statsdb"),
         (("dict.sock:", "other.sock:"), "dovecot.dict", "error", "other.sock; the producer listens at"),
@@ -166,6 +172,15 @@ def test_monitoring_that_is_not_recorded(backend: Backend) -> None:
 
     assert {} == told.levels()
     assert "turned off in remote" in told.lines["dovecot.dict"][1]["found"]
+
+
+def test_a_protocol_that_is_not_recorded(backend: Backend) -> None:
+    """Where the dict is empty in a protocol without the plugin that is fine, as real doveconf prints it."""
+    loaded = "protocol pop3 {\n  mail_plugins = $mail_plugins last_login\n}\n"
+    told = backend.doctor(replaced(loaded, "protocol pop3 {\n  plugin {\n    last_login_dict =\n  }\n}\n"))
+
+    assert {} == told.levels()
+    assert "turned off in protocol pop3" in told.lines["dovecot.dict"][1]["found"]
 
 
 @contextmanager
