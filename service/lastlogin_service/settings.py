@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -88,16 +88,17 @@ class Settings(_CrossChecked, BaseSettings):
 S = TypeVar("S", bound=Settings)
 
 
-def matching(pattern: str, allowed: str) -> AfterValidator:
+def matching(pattern: str, allowed: str) -> BeforeValidator:
     """Annotation of text that must match `pattern` as a whole; `allowed` says so in words ("must be ...")."""
     whole = re.compile(pattern, re.ASCII)
 
-    def check(text: str) -> str:
-        if not whole.fullmatch(text):
+    # Before the type is looked at: a number without its quotes is to be refused with these words, too.
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or not whole.fullmatch(value):
             raise ValueError(allowed)
-        return text
+        return value
 
-    return AfterValidator(check)
+    return BeforeValidator(check)
 
 
 # A name or an IPv4 address. With other labels (RFC 1035) Python's look-up of a name raises UnicodeError.
@@ -173,7 +174,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
             content = stream.read(_MAX_FILE_BYTES + 1)
         if len(content) > _MAX_FILE_BYTES:
             raise Exit(CONFIG, f"{file}: is larger than {_MAX_FILE_BYTES} bytes: not a configuration file")
-        return tomllib.loads(content.decode())
+        text = content.decode()
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise Exit(CONFIG, f"{file}: there is no such file") from None
     except OSError as error:
@@ -183,4 +185,15 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at ")
         place = re.sub(r"\)$", "", where) or "unknown place"
+        if _leading_zero(text, place):
+            what = 'a number cannot begin with 0; what is no number, such as the mode "0660", goes into quotes'
         raise Exit(CONFIG, f"{file}: {place}: not valid TOML: {what}") from None
+
+
+def _leading_zero(text: str, place: str) -> bool:
+    """Whether what is wrong at `place` ("line 3, column 9") of a TOML document is a digit behind a 0."""
+    found = re.fullmatch(r"line (\d+), column (\d+)", place)
+    if found is None or int(found[2]) == 1:
+        return False
+    line = text.replace("\r\n", "\n").split("\n")[int(found[1]) - 1]
+    return re.compile(r"(?<![\w.])0\d").match(line, int(found[2]) - 2) is not None

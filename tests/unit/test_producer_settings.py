@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lastlogin_producer.listener import SocketFile
 from lastlogin_producer.main import main
 from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_service.exits import CONFIG, Exit
@@ -63,7 +64,10 @@ def test_a_pattern_without_service_needs_a_default(tmp_path: Path) -> None:
         ('[socket]\nowner = "a\\u0000b"\n', "socket.owner"),
         ('[socket]\nallowed_users = ["a\\u0000b"]\n', "socket.allowed_users"),
         ('[metrics]\naddress = "a..b"\n', "metrics.address"),
-        ('[socket]\nmode = "rw-rw----"\n', "socket.mode"),
+        *(
+            (f"[socket]\nmode = {mode}\n", f'socket.mode: {mode} - must be an octal mode in quotes, such as "0660"')
+            for mode in ('"rw-rw----"', "660", '"0o660"', '"00660"', '"0680"', "true")
+        ),
         ('[socket]\nowner = "no-such-user"\n', "socket.owner"),
         ('[socket]\ngroup = "no-such-group"\n', "socket.group"),
         ('[socket]\nallowed_users = ["root", "no-such-user"]\n', "socket.allowed_users"),
@@ -95,6 +99,26 @@ def test_what_cannot_work_is_refused(tmp_path: Path, toml: str, key: str) -> Non
     [told] = problems(tmp_path, toml)
 
     assert told.startswith(key)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_mode_without_quotes_that_begins_with_0(tmp_path: Path, end: str) -> None:
+    """TOML has no such numbers: the place is told, and what to write; other faults of TOML are told as before."""
+    told = problems(tmp_path, f"[socket]{end}mode = 0660{end}")
+    others = [problems(tmp_path, text)[0] for text in ("x = 1.0.6\n", "=\n")]
+
+    what = 'a number cannot begin with 0; what is no number, such as the mode "0660", goes into quotes'
+    assert [f"line 2, column 9: not valid TOML: {what}"] == told
+    assert not [line for line in others if what in line]
+
+
+@pytest.mark.parametrize("mode", ["0660", "660"])
+def test_modes(mode: str) -> None:
+    """Three octal digits, with a 0 before them or without, are one mode; a variable has no quotes to miss."""
+    variables = {"KAFKA__BOOTSTRAP_SERVERS": "kafka1:9092", "SOCKET__MODE": mode}
+    settings = load(ProducerSettings, None, {f"LASTLOGIN_PRODUCER_{name}": value for name, value in variables.items()})
+
+    assert 0o660 == SocketFile.of(settings.socket).mode
 
 
 def test_users_who_may_connect() -> None:
