@@ -125,8 +125,12 @@ def test_silent_servers(tmp_path: Path) -> None:
         (
             "SPOOL__DIRECTORY",
             "{directory}/file/spool",
-            75,
-            "{directory}/file/spool: cannot make the spool's directory: Not a directory",
+            78,
+            (
+                "{directory}/file/spool: cannot make the spool's directory: Not a directory; make it for the user that "
+                "the producer runs as, or name another one in spool.directory; if it is on a mount that may come "
+                "later, have the service wait for that (RequiresMountsFor= in its unit)"
+            ),
         ),
         (
             "SPOOL__DIRECTORY",

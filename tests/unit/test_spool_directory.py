@@ -1,5 +1,6 @@
 """What is said of a spool's directory that the user may not use."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from lastlogin_producer.spool.directory import prepare_directory
+from lastlogin_service.exits import TEMPFAIL, Exit
+
 
 STRANGER = 65_534
 
@@ -16,7 +20,7 @@ STRANGER = 65_534
 LOOK = f"""
 import os, sys
 from pathlib import Path
-from lastlogin_producer.spool.directory import check_directory, prepare_directory
+from lastlogin_producer.spool.directory import SpoolLock, check_directory, prepare_directory
 from lastlogin_service.exits import Exit
 
 if os.geteuid() == 0:
@@ -24,7 +28,11 @@ if os.geteuid() == 0:
     os.setresgid(*[{STRANGER}] * 3)
     os.setresuid(*[{STRANGER}] * 3)
 try:
-    {{"check": check_directory, "start": prepare_directory}}[sys.argv[1]](Path(sys.argv[2]))
+    if sys.argv[1] == "check":
+        check_directory(Path(sys.argv[2]))
+    else:
+        prepare_directory(Path(sys.argv[2]))
+        SpoolLock(Path(sys.argv[2]) / "spool.lock")
 except Exit as end:
     print(end.code, end.message)
 """
@@ -58,7 +66,7 @@ def test_above_it_is_closed(place: Path, how: str, exists: bool) -> None:  # noq
     finally:
         closed.chmod(0o700)
 
-    assert told.startswith(f"75 {closed / 'spool'}: this user may not enter {closed}; ask as the user that")
+    assert told.startswith(f"78 {closed / 'spool'}: this user may not enter {closed}; ask as the user that")
     assert "make" not in told
 
 
@@ -72,4 +80,32 @@ def test_itself_is_closed(place: Path) -> None:
 
     told = look("check", spool)
 
-    assert told.startswith(f"75 {spool}: this user may not enter and write to the spool's directory; ask as")
+    assert told.startswith(f"78 {spool}: this user may not enter and write to the spool's directory; ask as")
+    assert f"78 {spool}/spool.lock: cannot open the spool's lock file: Permission denied" == look("start", spool)
+
+
+@pytest.mark.parametrize("how", ["check", "start"])
+def test_what_is_above_it_is_missing(place: Path, how: str) -> None:
+    """A directory that this user may not make needs a person, who is told of mounts that come later."""
+    place.chmod(0o755)
+    spool = place / "mnt" / "spool"
+    if os.geteuid() != 0:
+        place.chmod(0o555)
+
+    told = look(how, spool)
+
+    assert told.startswith(f"78 {spool}: cannot make the spool's directory: ")
+    assert "name another one in spool.directory" in told
+    assert "RequiresMountsFor=" in told
+
+
+def test_a_disk_that_fails(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full or failing disk may be better at the next start."""
+
+    def mkdir(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(Exit, match=r"cannot make the spool's directory: No space left on device$") as caught:
+        prepare_directory(place / "spool")
+    assert TEMPFAIL == caught.value.code

@@ -1,5 +1,6 @@
 """The directory of the spool: who may write to it, files moved aside, and one process at a time."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -13,12 +14,21 @@ from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
 _LOCK_TIMES, _LOCK_S = 20, 0.05
 
 _ALLOW = "ask as the user that the producer runs as (the doctor also as root), or give this user that right"
+_MAKE = (
+    "make it for the user that the producer runs as, or name another one in spool.directory; if it is on a mount that "
+    "may come later, have the service wait for that (RequiresMountsFor= in its unit)"
+)
+# Rights and paths, which no new start mends; all others are the disk's.
+_NEEDS_A_PERSON = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def prepare_directory(directory: Path) -> None:
     """Make `directory` with mode 0700 if it is missing, so that it survives a power loss.
 
-    Raises `Exit`: 78 when somebody else could replace the spool under us, 75 when it cannot be made.
+    Raises `Exit`: 78 when somebody else could replace the spool under us, and when it cannot be made or used for want
+    of a right or of what is above it; 75 when the disk fails.
     """
     try:
         _make(directory)
@@ -35,25 +45,30 @@ def check_directory(directory: Path, uid: int | None = None) -> None:
     except FileNotFoundError:
         above = next(parent for parent in directory.parents if parent.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise _unmakeable(directory, f"this user may not make directories in {above}") from None
+            raise _unmakeable(directory, f"this user may not make directories in {above}", CONFIG) from None
     except OSError as error:
         raise _unusable(directory, error) from None
     else:
         _require_safe(directory, status, os.geteuid() if uid is None else uid)
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise Exit(TEMPFAIL, f"{directory}: this user may not enter and write to the spool's directory; {_ALLOW}")
+            raise Exit(CONFIG, f"{directory}: this user may not enter and write to the spool's directory; {_ALLOW}")
 
 
 def _unusable(directory: Path, error: OSError) -> Exit:
     # From the top, for below a closed one nothing can be told, not even whether the spool's own is there.
     for above in reversed(directory.parents) if isinstance(error, PermissionError) else ():
         if os.access(above, os.F_OK) and not os.access(above, os.X_OK):
-            return Exit(TEMPFAIL, f"{directory}: this user may not enter {above}; {_ALLOW}")
-    return _unmakeable(directory, error.strerror or str(error))
+            return Exit(CONFIG, f"{directory}: this user may not enter {above}; {_ALLOW}")
+    return _unmakeable(directory, error.strerror or str(error), _code(error))
 
 
-def _unmakeable(directory: Path, why: str) -> Exit:
-    return Exit(TEMPFAIL, f"{directory}: cannot make the spool's directory: {why}")
+def _unmakeable(directory: Path, why: str, code: int) -> Exit:
+    way_out = f"; {_MAKE}" if code == CONFIG else ""
+    return Exit(code, f"{directory}: cannot make the spool's directory: {why}{way_out}")
+
+
+def _code(error: OSError) -> int:
+    return CONFIG if error.errno in _NEEDS_A_PERSON else TEMPFAIL
 
 
 def _require_safe(directory: Path, status: os.stat_result, uid: int) -> None:
@@ -131,14 +146,15 @@ def _device(descriptor: int) -> str:
 class SpoolLock:
     """An flock on a file beside the spool, held until `release` or the end of the process, however it ends.
 
-    Raises `Exit(75)` when another process holds it: two writers would give out the same sequence numbers.
+    Raises `Exit`: 75 when another process holds it, for two writers would give out the same sequence numbers; 78 when
+    this user may not.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise Exit(TEMPFAIL, f"{path}: cannot open the spool's lock file: {error.strerror}") from None
+            raise Exit(_code(error), f"{path}: cannot open the spool's lock file: {error.strerror}") from None
         try:
             self._lock()
         except OSError as error:
