@@ -23,7 +23,8 @@ from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.ring import Topology
 from lastlogin_schemas.table import TableMapping, insert_cql
-from lastlogin_service.cassandra import CassandraSettings, build_cluster
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
+from lastlogin_service.exits import Exit
 
 
 _COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
@@ -77,7 +78,7 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
     try:
         # Nor prepare everything on a node that comes back, without having looked.
         cluster.reprepare_on_up = False
-        session = cluster.connect()
+        session = connect(cluster, settings.local_dc)
         session.client_protocol_handler = BatchHandler
         mapping = _look_up(session, wanted)
         formats = _formats(session, mapping)
@@ -126,7 +127,7 @@ def log_columns(wanted: TableMapping, found: TableMapping) -> None:
 
 def explain(error: BaseException) -> str:
     """Say in a sentence what `error` means and what to do about it, without what users or rows it was about."""
-    if isinstance(error, TableNotReady):
+    if isinstance(error, TableNotReady | Exit):
         return str(error)
     causes = list(_causes(error))
     for cause in (*causes, error):
@@ -157,7 +158,7 @@ _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
     (WriteTimeout, "the replicas did not answer in time"),
     (OperationTimedOut, "no answer in time"),
     (UnresolvableContactPoints, "no name in contact_points can be resolved"),
-    (NoHostAvailable, "no node answers: is Cassandra up, are contact_points, port and local_dc right?"),
+    (NoHostAvailable, "no node answers: is Cassandra up, are contact_points and port right?"),
 )
 
 

@@ -15,7 +15,7 @@ from cassandra.cluster import NoHostAvailable, Session
 
 from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of
 from lastlogin_schemas.table import TableMapping, select_cql
-from lastlogin_service.cassandra import CassandraSettings, build_cluster
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 from lastlogin_service.exits import CONFIG, DATA, UNAVAILABLE, Exit
 
 
@@ -84,7 +84,7 @@ def _ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
             cluster = build_cluster(hurried)
             cluster.connect_timeout = cluster.control_connection_timeout = _CONNECT_TIMEOUT_S
             try:
-                answer.append(question(cluster.connect()))
+                answer.append(question(connect(cluster, hurried.local_dc)))
             finally:
                 cluster.shutdown()
         except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
@@ -109,7 +109,7 @@ def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception
         case UnresolvableContactPoints():
             message = f"no name in cassandra.contact_points resolves ({nodes})"
         case NoHostAvailable():
-            code, message = _unreachable(error.errors, settings)
+            code, message = _unreachable(error.errors)
             message += f" ({nodes})"
         case Unauthorized():
             code, message = CONFIG, f"the user in [cassandra] may not read the table: {error}"
@@ -124,11 +124,9 @@ def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception
     return Exit(code, " ".join(message.split()))
 
 
-def _unreachable(errors: Any, settings: CassandraSettings) -> tuple[int, str]:
+def _unreachable(errors: Any) -> tuple[int, str]:
     # A plain list of addresses when no node was even tried.
     causes = "; ".join(sorted({str(cause) for cause in errors.values()})) if isinstance(errors, dict) else ""
-    if not causes and settings.local_dc is not None:
-        return CONFIG, f"Cassandra has no node in the data centre {settings.local_dc}: check cassandra.local_dc"
     for sign, code, what in _CAUSES:
         if sign in causes:
             return code, f"{what}: {causes}"

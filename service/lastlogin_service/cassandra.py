@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.io.libevreactor import LibevConnection
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
 from pydantic import Field, SecretStr
@@ -69,7 +69,7 @@ class CassandraSettings(Section):
 
 
 def build_cluster(settings: CassandraSettings) -> Cluster:
-    """Make a cluster that is not connected yet: `connect()` and `shutdown()` are the caller's.
+    """Make a cluster that is not connected yet: `connect` and `shutdown()` are the caller's.
 
     Raises `cassandra.UnresolvableContactPoints` when no name resolves, and `Exit(78)` for unusable certificates.
 
@@ -109,3 +109,18 @@ def build_cluster(settings: CassandraSettings) -> Cluster:
         application_name="lastlogin",
         monitor_reporting_enabled=False,
     )
+
+
+def connect(cluster: Cluster, local_dc: str | None) -> Session:
+    """Connect. Raises what the driver does, and `Exit(78)` when Cassandra answers and has no such data centre."""
+    try:
+        return cluster.connect()
+    except NoHostAvailable:
+        # Known as soon as one node has answered, whether or not its data centre is ours.
+        found = sorted({host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter})
+        if local_dc is not None and found and local_dc not in found:
+            there = ", ".join(found)
+            raise Exit(
+                CONFIG, f"cassandra.local_dc: {local_dc} - Cassandra has no such data centre; it has {there}"
+            ) from None
+        raise

@@ -272,6 +272,14 @@ def test_topics(stack: Layout, topics: Topics, tmp_path: Path, configs: dict[str
     ] == [ended.err for ended in ends]
 
 
+def test_a_data_centre_that_there_is_not(stack: Layout, topics: Topics) -> None:
+    """Cassandra answers, and names its own: one sentence and 78, at the consumer's start as well."""
+    ends = [consumer(stack, topics, *arguments, CASSANDRA__LOCAL_DC="dc9") for arguments in ((CHECK,), ())]
+
+    sentence = f"{CONSUMER}: cassandra.local_dc: dc9 - Cassandra has no such data centre; it has datacenter1\n"
+    assert [(78, sentence)] * 2 == [(ended.code, ended.err) for ended in ends]
+
+
 @pytest.mark.parametrize(
     ("columns", "fault"),
     [

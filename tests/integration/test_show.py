@@ -261,7 +261,11 @@ def test_time_that_is_none(addresses: OwnTable) -> None:
             78,
             "there is no table statsdb.nope: check cassandra.keyspace and cassandra.table",
         ),
-        ({"CASSANDRA__LOCAL_DC": "dc9"}, 78, "Cassandra has no node in the data centre dc9: check cassandra.local_dc"),
+        (
+            {"CASSANDRA__LOCAL_DC": "dc9"},
+            78,
+            "cassandra.local_dc: dc9 - Cassandra has no such data centre; it has datacenter1\n",
+        ),
         ({"CASSANDRA__CONSISTENCY": "THREE"}, 69, "too few of Cassandra's nodes are up for cassandra.consistency: "),
         ({"CASSANDRA__TLS": "true"}, 78, "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port: "),
     ],

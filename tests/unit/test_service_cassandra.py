@@ -4,15 +4,18 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from cassandra import ConsistencyLevel, UnresolvableContactPoints
-from cassandra.cluster import Cluster
+from cassandra.cluster import Cluster, NoHostAvailable
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from pydantic_settings import SettingsConfigDict
 
-from lastlogin_service.cassandra import CassandraSettings, build_cluster
-from lastlogin_service.exits import Exit
+from lastlogin_consumer.table import explain
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import Settings, load
 from tests.support.certificates import make_certificate
 
@@ -139,3 +142,32 @@ def test_unknown_host() -> None:
     """A name that does not resolve is the driver's own error, for the caller to retry."""
     with pytest.raises(UnresolvableContactPoints):
         build_cluster(cassandra(contact_points="nowhere.invalid"))
+
+
+@pytest.mark.parametrize(
+    ("local_dc", "known"), [("dc1", ["dc2", "dc1"]), ("dc9", []), ("dc9", [None]), (None, ["dc1", "dc2"])]
+)
+def test_no_node_of_the_data_centre_answers(local_dc: str | None, known: list[str | None]) -> None:
+    """Without an answer, or with nodes of it that are down, there is nothing to say against `local_dc`."""
+    error = NoHostAvailable("Unable to connect to any servers", [])
+    with pytest.raises(NoHostAvailable):
+        connect(unreachable(error, known), local_dc)
+
+
+def test_a_data_centre_that_there_is_not() -> None:
+    """When a node has answered, those that there are are named."""
+    error = NoHostAvailable("Unable to connect to any servers", [])
+    with pytest.raises(Exit, match=r"cassandra\.local_dc: dc9 - .* no such data centre; it has dc1, dc2") as caught:
+        connect(unreachable(error, ["dc2", "dc1", None, "dc1"]), "dc9")
+    assert CONFIG == caught.value.code
+    assert caught.value.message == explain(caught.value)
+
+
+def unreachable(error: Exception, known: list[str | None]) -> Any:
+    """A cluster with nodes in these data centres, which does not connect."""
+
+    def fail() -> None:
+        raise error
+
+    hosts = [SimpleNamespace(datacenter=each) for each in known]
+    return SimpleNamespace(connect=fail, metadata=SimpleNamespace(all_hosts=lambda: hosts))
