@@ -38,8 +38,15 @@ def _look_at_table(settings: CassandraSettings) -> list[Finding]:
             found.append(_finding(error, nodes))
             return
         if lacking := lost_columns(wanted, table.mapping):
-            name = f"{settings.keyspace}.{settings.table}"
-            found.append(Finding(f"the table {name} lacks columns, which are not written: {', '.join(lacking)}"))
+            skipped = [service for service in wanted.services if service not in table.mapping.services]
+            found.append(
+                Finding(
+                    f"the table {settings.keyspace}.{settings.table} lacks columns, which are not written: "
+                    f"{', '.join(lacking)}; "
+                    + (f"logins of {', '.join(skipped)} are skipped, " if skipped else "")
+                    + "add what is wanted with `cqlsh -f tables.cql`"
+                )
+            )
         table.close()
 
     # The driver bounds each step, not their sum.

@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from lastlogin_producer.listener import Listener, SocketFile, taken
+from lastlogin_producer.rule_settings import without_column
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool.directory import check_directory, is_locked
 from lastlogin_producer.spool.spool import LOCK_NAME
@@ -20,7 +21,8 @@ _SERVICE_MANAGER = 1
 async def check(settings: ProducerSettings, name: str) -> list[Finding]:
     """Find what would keep a producer from starting here, and what would keep messages from Kafka."""
     topics = {"events": settings.topics.events, "quarantine": settings.topics.quarantine}
-    return await findings(
+    skipped = [Finding(sentence) for sentence in without_column(settings.dicts, settings.rules)]
+    return skipped + await findings(
         partial(asyncio.to_thread, check_bindable, settings.metrics, name),
         partial(asyncio.to_thread, _check_socket, settings),
         partial(asyncio.to_thread, check_directory, settings.spool.directory),

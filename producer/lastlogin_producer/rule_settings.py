@@ -14,6 +14,7 @@ from lastlogin_producer.fields import is_word
 from lastlogin_producer.keys import KeyPattern, UserFrom
 from lastlogin_producer.rules import Action, AddressRule, network
 from lastlogin_schemas.event import MAX_SERVICE_BYTES
+from lastlogin_schemas.table import TableMapping
 from lastlogin_service.settings import Section, matching
 
 
@@ -101,3 +102,20 @@ def problems_of_dicts(dicts: Mapping[str, DictSettings], rules: Sequence[RuleSet
     for rule in rules:
         if unknown := [name for name in rule.dicts or () if name not in dicts]:
             yield "rules", f"{unknown[0]} is not one of [dicts]; must be {' or '.join(dicts)}"
+
+
+def without_column(dicts: Mapping[str, DictSettings], rules: Sequence[RuleSettings]) -> Iterator[str]:
+    """Yield a sentence for each service that logins get and that no table of ours has a column for.
+
+    A service that a later rule is about may become another one there.
+    """
+    named = [(f"dicts.{name}.default_service", each.default_service, rules) for name, each in dicts.items()]
+    named += [(f"rules[{at}].service", rule.service, rules[at + 1 :]) for at, rule in enumerate(rules)]
+    columns = TableMapping().services
+    for key, service, later in named:
+        if service is None or service in columns or any(service in (rule.services or ()) for rule in later):
+            continue
+        yield (
+            f"{key}: {service} - the table has columns for {', '.join(columns)} only; logins of another service are on "
+            "the topic, and the consumer skips them"
+        )

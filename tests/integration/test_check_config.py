@@ -54,6 +54,17 @@ def test_kafka_away(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+def test_a_service_without_a_column(tmp_path: Path) -> None:
+    """Logins that a rule makes those of a service which the table does not know are warned of."""
+    ended = producer(tmp_path, RULES='[{"services": ["imap"], "service": "webmial"}]')
+
+    assert (0, "environment: ok\n") == (ended.code, ended.out)
+    assert (
+        f"{PRODUCER}: warning: rules[0].service: webmial - the table has columns for imap, pop3, webmail, lmtp only; "
+        "logins of another service are on the topic, and the consumer skips them"
+    ) == ended.err.splitlines()[0]
+
+
 def test_silent_servers(tmp_path: Path) -> None:
     """Servers that take a connection and never answer cost the check no more than its deadlines."""
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
@@ -227,7 +238,8 @@ def test_a_table_with_some_of_the_columns(stack: Layout, topics: Topics, rows: S
     assert (0, "environment: ok\n") == (ended.code, ended.out)
     assert (
         f"{CONSUMER}: warning: the table statsdb.{name} lacks columns, which are not written: last_login_webmail, "
-        "remote_ip_lmtp, remote_ip_pop3, remote_ip_webmail\n"
+        "remote_ip_lmtp, remote_ip_pop3, remote_ip_webmail; logins of webmail are skipped, add what is wanted with "
+        "`cqlsh -f tables.cql`\n"
     ) == ended.err
 
 

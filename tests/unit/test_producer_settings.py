@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from lastlogin_producer.doctor import host
 from lastlogin_producer.listener import SocketFile
 from lastlogin_producer.main import main
+from lastlogin_producer.rule_settings import without_column
 from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load
+from lastlogin_service.subcommand import Source
 
 
 KAFKA = '[kafka]\nbootstrap_servers = ["kafka1:9092"]\n'
@@ -125,6 +128,36 @@ def test_users_who_may_connect() -> None:
     """They are named or numbered; without any everybody whom the mode lets in may."""
     assert frozenset({0, 5000}) == SocketSettings(allowed_users=["root", "5000"]).allowed_uids
     assert SocketSettings().allowed_uids is None
+
+
+@pytest.mark.parametrize(
+    ("toml", "keys"),
+    [
+        ('[[rules]]\nservice = "webmail"\n[[rules]]\naddress = "omit"\n', []),
+        ('[[rules]]\nservice = "lmtp"\n[[rules]]\nservice = "webmial"\n', ["rules[1].service: webmial"]),
+        ('[dicts.statsdb]\ndefault_service = "imaps"\n', ["dicts.statsdb.default_service: imaps"]),
+        (
+            '[dicts.statsdb]\ndefault_service = "imaps"\n[[rules]]\nservices = ["imaps"]\nservice = "imap"\n',
+            [],
+        ),
+        (
+            '[[rules]]\nservices = ["other"]\nservice = "imap"\n[[rules]]\nservice = "other"\n',
+            ["rules[1].service: other"],
+        ),
+    ],
+)
+def test_services_without_a_column(tmp_path: Path, toml: str, keys: list[str]) -> None:
+    """A service that the consumer skips is told with its key, unless a later rule is about it."""
+    file = tmp_path / "producer.toml"
+    file.write_text(KAFKA + toml, encoding="utf-8")
+    settings = load(ProducerSettings, file, {})
+    told = list(without_column(settings.dicts, settings.rules))
+
+    assert keys == [
+        sentence.partition(" - the table has columns for imap, pop3, webmail, lmtp only")[0] for sentence in told
+    ]
+    configured = [line for line in host.configuration(Source(ProducerSettings, file))[1] if line.level == "warning"]
+    assert len(told) == len([line for line in configured if line.check == "configuration"])
 
 
 def test_dicts_and_rules_from_the_environment() -> None:

@@ -8,6 +8,7 @@ from lastlogin_producer.doctor.access import Identity, obstacle
 from lastlogin_producer.doctor.report import Line, error, ok, warning
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.offline import runs
+from lastlogin_producer.rule_settings import without_column
 from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_producer.unix_sockets import listening_inodes
 from lastlogin_service.exits import Exit
@@ -23,6 +24,8 @@ def configuration(source: Source[ProducerSettings]) -> tuple[ProducerSettings | 
         do = "mend it; deploy/producer.toml shows every setting"
         return None, [error(check, line, do) for line in end.message.splitlines()]
     lines = [warning(check, sentence, "take those rights away") for sentence in source.warnings(settings)]
+    do = "mend it, unless only subscribers of the topic are to have them"
+    lines += [warning(check, sentence, do) for sentence in without_column(settings.dicts, settings.rules)]
     return settings, [*(lines or [ok(check, str(source.file or "environment"))]), _backend(settings)]
 
 
