@@ -10,7 +10,7 @@ import pytest
 from lastlogin_stack.cassandra import JAVA_17_FLAGS, RING, render_yaml
 from lastlogin_stack.dovecot import Account, DovecotOptions, MailUser, render_configuration, render_users
 from lastlogin_stack.jars import KAFKA_JARS, class_path, pom
-from lastlogin_stack.kafka import CLUSTER, render_properties
+from lastlogin_stack.kafka import CLUSTER, KAFKA_JVM, render_properties
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.server import Jvm
 from lastlogin_stack.services import ConsumerService, ProducerService, Tables, render_toml
@@ -36,6 +36,17 @@ def test_kafka_properties_can_be_overridden() -> None:
 
     assert ["broker.session.timeout.ms=9000"] == [line for line in lines if line.startswith("broker.session")]
     assert "min.insync.replicas=1" in lines
+
+
+@pytest.mark.parametrize("node", [None, 1])
+def test_kafka_takes_no_other_protocols_greeting_for_a_length(node: int | None) -> None:
+    """What CQL, HTTP and TLS begin with is above a request's limit; it and all that waits fit into the heap twice."""
+    properties = dict(line.split("=", 1) for line in render_properties(LAYOUT, {}, node).splitlines())
+    limit, waiting = int(properties["socket.request.max.bytes"]), int(properties["queued.max.request.bytes"])
+    heap = int(KAFKA_JVM.heap.removesuffix("m")) * 1_048_576
+
+    assert limit < min(int.from_bytes(greeting) for greeting in (b"\x04\0\0\0", b"GET ", b"\x16\x03\x01\x02"))
+    assert 2 * (limit + waiting) < heap
 
 
 def test_each_broker_of_the_cluster_knows_the_others() -> None:
@@ -87,7 +98,13 @@ def test_jvm_arguments() -> None:
     """The heap has one fixed size, and nothing is left in /tmp."""
     arguments = Jvm("512m", flags=()).arguments(Path("/stack/kafka/tmp"))
 
-    assert ["-Xms512m", "-Xmx512m", "-XX:-UsePerfData", "-Djava.io.tmpdir=/stack/kafka/tmp"] == arguments
+    assert [
+        "-Xms512m",
+        "-Xmx512m",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",
+        "-Djava.io.tmpdir=/stack/kafka/tmp",
+    ] == arguments
 
 
 def test_dovecot_users_have_all_fields() -> None:

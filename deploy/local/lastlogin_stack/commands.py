@@ -64,7 +64,7 @@ def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> N
         starting = [server for server in chosen if server.process.pid() is None]
         for server in chosen:
             if server not in starting:
-                _say(server, "is already up" if server.answers() else "runs, but does not answer")
+                _say(server, "is already up" if server.answers() else "runs, but does not answer yet")
         for server in starting:
             server.check()
         for server in starting:
@@ -81,6 +81,8 @@ def start_pipeline(layout: Layout, names: Collection[str] = tuple(SERVERS)) -> N
                 create_cluster_topics(layout)
             if any(server.name in NODES for server in chosen):
                 create_ring_table(layout)
+            # Also those that ran already, and what has begun to hang since.
+            list(pool.map(lambda server: server.wait_ready(), chosen))
 
 
 def running_servers(layout: Layout) -> list[str]:

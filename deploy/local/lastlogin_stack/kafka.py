@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from lastlogin_stack.jars import KAFKA_JARS, class_path
 from lastlogin_stack.layout import LOOPBACK, Layout
@@ -45,6 +45,10 @@ def render_properties(layout: Layout, properties: Mapping[str, str], node: int |
         "group.initial.rebalance.delay.ms": "0",
         # The default of 128 MB does not fit into our heap.
         "log.cleaner.dedupe.buffer.size": "4194304",
+        # A request's first four bytes are its length; room for it is made at once: a client of another protocol, such
+        # as CQL (67 MB), takes the whole heap with the default of 100 MB. Batches of the tests have 4 MB at most.
+        "socket.request.max.bytes": "16777216",
+        "queued.max.request.bytes": "33554432",
         "auto.create.topics.enable": "false",
         # After kill -9 a broker waits until its old registration has timed out: 5 s with these, 12 s without.
         "broker.session.timeout.ms": "3000",
@@ -104,9 +108,9 @@ class Kafka(Server):
         return [find_program("bash"), "-c", script, "kafka", split, *format_data, *broker]
 
     def probe(self) -> None:
-        """Ask for the cluster's description."""
+        """Ask for its metadata, and the controller whether it would make a topic. Raises LookupError when not."""
         connects(self.address, self.ports[0])
-        asyncio.run(_describe_cluster(self.endpoint))
+        asyncio.run(_would_make_a_topic(self.endpoint))
 
     def _java(self) -> list[str]:
         return [
@@ -119,10 +123,15 @@ class Kafka(Server):
         ]
 
 
-async def _describe_cluster(bootstrap: str) -> None:
+async def _would_make_a_topic(bootstrap: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(PROBE_TIMEOUT_S * 1000))
-    try:
-        await admin.start()
-        await admin.describe_cluster()
-    finally:
-        await admin.close()
+    # The client's timeout is for each of its steps.
+    async with asyncio.timeout(2 * PROBE_TIMEOUT_S):
+        try:
+            # Metadata of the broker itself; it has them also when nothing can be written any more.
+            await admin.start()
+            answer = await admin.create_topics([NewTopic("lastlogin-probe", 1, 1)], validate_only=True)
+        finally:
+            await admin.close()
+    if any(code for _, code, *_ in answer.topic_errors):
+        raise LookupError

@@ -128,7 +128,11 @@ class StatsTable:
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             protocol_version=5,
         )
-        self.session: Session = self._cluster.connect()
+        try:
+            self.session: Session = self._cluster.connect()
+        except BaseException:  # whatever it is, the driver's threads must end; passed on
+            self._cluster.shutdown()
+            raise
         self.mapping = TableMapping()
         self._ring = ring
 

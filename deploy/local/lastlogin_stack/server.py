@@ -157,6 +157,7 @@ class Jvm:
             f"-Xms{self.heap}",
             f"-Xmx{self.heap}",
             *self.flags,
+            "-XX:+ExitOnOutOfMemoryError",  # else it stays, and answers nobody
             "-XX:-UsePerfData",  # else each JVM leaves a file in /tmp after kill -9
             f"-Djava.io.tmpdir={temporary}",
         ]

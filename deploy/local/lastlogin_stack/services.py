@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.request import urlopen
 
+from cassandra import DriverException
+from cassandra.cluster import NoHostAvailable
+
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.kafka import CLUSTER, CLUSTER_MIN_INSYNC_REPLICAS, cluster_bootstrap
 from lastlogin_stack.layout import LOOPBACK, Layout
@@ -177,8 +180,7 @@ def create_topics(layout: Layout) -> None:
 def create_topics_and_table(layout: Layout) -> None:
     """Make what the services need in Kafka and Cassandra, which both answer. Raises `StackError`."""
     create_topics(layout)
-    with StatsTable(layout) as table:
-        table.create()
+    _create_table(layout)
 
 
 def create_cluster_topics(layout: Layout) -> None:
@@ -187,9 +189,16 @@ def create_cluster_topics(layout: Layout) -> None:
 
 
 def create_ring_table(layout: Layout) -> None:
-    """Make the table on the ring, whose nodes all answer; each of them has every row."""
-    with StatsTable(layout, ring=True) as table:
-        table.create()
+    """Make the table on the ring, whose nodes all answer; each of them has every row. Raises `StackError`."""
+    _create_table(layout, ring=True)
+
+
+def _create_table(layout: Layout, *, ring: bool = False) -> None:
+    try:
+        with StatsTable(layout, ring=ring) as table:
+            table.create()
+    except (DriverException, NoHostAvailable) as error:
+        raise StackError(f"the table could not be made in Cassandra: {error}") from None
 
 
 def _apply_topics(command: list[str]) -> None:
