@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -30,11 +31,11 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 class OwnTable:
-    """The table; `name` is for the consumer's setting."""
+    """The table; `name` is for the consumer's setting. Where a login is asked for, `login` is one that may do all."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, login: tuple[str, str] | None = None) -> None:
         self.name = f"own_{uuid4().hex[:12]}"
-        self._layout = layout
+        self._connect = partial(StatsTable, layout, login=login)
         self._mapping = TableMapping(table=self.name)
         selected = [self._mapping.user]
         columns = ["user text PRIMARY KEY"]
@@ -49,19 +50,27 @@ class OwnTable:
         """ALTER it."""
         self._execute(f"ALTER TABLE {self._mapping.qualified_table} {change}")
 
+    def write_null(self, user: str, service: str, at_us: int) -> None:
+        """Write a login without an address as others do: null, which is a tombstone."""
+        columns = self._mapping.services[service]
+        self._execute(
+            f"INSERT INTO {self._mapping.qualified_table} ({self._mapping.user}, {columns.time}, {columns.address}) "
+            f"VALUES ({literal(user)}, {at_us // 1000}, null) USING TIMESTAMP {at_us}"
+        )
+
     def drop(self) -> None:
         """Remove it."""
         self._execute(f"DROP TABLE {self._mapping.qualified_table}")
 
     def cells(self) -> Cells:
         """Everything in it."""
-        with StatsTable(self._layout) as stats:
+        with self._connect() as stats:
             return self._cells(stats.session.execute(self._select))
 
     def cells_of(self, users: Sequence[str]) -> Cells:
         """What it says of some users."""
         found: dict[tuple[str, str], Cell] = {}
-        with StatsTable(self._layout) as stats:
+        with self._connect() as stats:
             for start in range(0, len(users), _USERS):
                 some = users[start : start + _USERS]
                 where = f"WHERE {self._mapping.user} IN ({', '.join(map(literal, some))})"
@@ -70,7 +79,7 @@ class OwnTable:
 
     def _execute(self, statement: str) -> None:
         # A session of its own each time: between two of them Cassandra may have been away.
-        with StatsTable(self._layout) as stats:
+        with self._connect() as stats:
             stats.session.execute(statement)
 
     def _cells(self, rows: Iterable[Any]) -> dict[tuple[str, str], Cell]:

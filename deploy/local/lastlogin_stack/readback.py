@@ -12,6 +12,7 @@ from importlib.resources import files
 from types import TracebackType
 from typing import Any, Self
 
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import RoundRobinPolicy
 from confluent_kafka import Consumer, TopicPartition
@@ -118,13 +119,14 @@ class Cell:
 
 
 class StatsTable:
-    """The table, as cqlsh would see it: on the one node, or on the ring."""
+    """The table, as cqlsh would see it: on the one node, or on the ring; `login` is a role and its password."""
 
-    def __init__(self, layout: Layout, *, ring: bool = False) -> None:
+    def __init__(self, layout: Layout, *, ring: bool = False, login: tuple[str, str] | None = None) -> None:
         profile = ExecutionProfile(load_balancing_policy=RoundRobinPolicy(), request_timeout=20)
         self._cluster = Cluster(
             [ring_address(node) for node in RING] if ring else [layout.cassandra_address],
             port=layout.ring_port if ring else layout.cassandra_port,
+            auth_provider=PlainTextAuthProvider(*login) if login is not None else None,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             protocol_version=5,
         )
