@@ -30,7 +30,7 @@ test: test-unit ## every test: those without servers, then those against real on
 	@exec $(BIN)/python -m pytest tests/contract tests/integration tests/e2e
 
 .PHONY: test-cluster
-test-cluster: ## three Kafka brokers, three Cassandra nodes: killed, halted and too few of them (25 minutes at most)
+test-cluster: ## three Kafka brokers, three Cassandra nodes: killed, halted, cut off and too few of them (25 minutes at most)
 	$(SETUP)
 	@exec timeout --foreground --signal=INT --kill-after=60 1440 $(BIN)/python -m pytest tests/cluster
 

@@ -1,4 +1,4 @@
-"""Nodes that die, hang or are too few, under consumers with logins coming in (cases 26, 33 and 35).
+"""Nodes that die, hang, are too few or cut off, under consumers with logins coming in (cases 26, 33 and 35).
 
 What is looked for afterwards is always the same: every row is the newest login of its user and service, whole; each
 of the three nodes has it; and nothing was set aside.
@@ -12,6 +12,7 @@ import pytest
 
 from lastlogin_stack.layout import Layout
 from tests.support.consumer import ConsumerProcess
+from tests.support.partition import PartitionedRing, partitioned_ring
 from tests.support.process import wait_until
 from tests.support.ring import Logins, Ring
 from tests.support.topics import Topics, own_topics
@@ -44,6 +45,22 @@ def consumer(nodes: Layout, topics: Topics, ring: Ring, tmp_path: Path) -> Itera
     with ConsumerProcess(nodes, topics, tmp_path, **ring.settings) as consumer:
         consumer.wait_for("assigned")
         yield consumer
+
+
+@pytest.fixture(scope="module")
+def parting(brokers: Layout) -> Iterator[PartitionedRing]:
+    """Another ring, which can be cut in parts."""
+    with partitioned_ring(brokers) as ring:
+        yield ring
+
+
+@pytest.fixture
+def cut_off(brokers: Layout, topics: Topics, parting: PartitionedRing, tmp_path: Path) -> Iterator[ConsumerProcess]:
+    """A consumer that reaches all nodes of that ring, whether or not they reach each other."""
+    with ConsumerProcess(brokers, topics, tmp_path, **parting.settings) as consumer:
+        consumer.wait_for("assigned")
+        yield consumer
+    parting.heal()
 
 
 def written(topics: Topics, consumer: ConsumerProcess, deadline_s: float = CAUGHT_UP_S) -> None:
@@ -158,3 +175,52 @@ def test_one_of_three_hangs(ring: Ring, topics: Topics, logins: Logins, consumer
     assert [] == wrong(ring, topics, logins)
     assert 1 == len(consumer.said("assigned"))
     assert 0 == consumer.stop()
+
+
+@pytest.mark.timeout(240)
+def test_one_of_three_is_cut_off(
+    parting: PartitionedRing, topics: Topics, logins: Logins, cut_off: ConsumerProcess
+) -> None:
+    """When the nodes have noticed that one is cut off, all goes to the two others, and the third gets it later."""
+    with logins.coming_in() as ended:
+        logins.wait_for(300)
+        parting.split((1, 2), (3,))
+        logins.wait_for(1_000)
+        ended.set()
+        written(topics, cut_off)
+    one, two, three = parting.copies(logins.prefix)
+    assert one == two == logins.rows() != three
+    parting.heal()
+    logins.publish(300)
+    written(topics, cut_off)
+
+    assert [] == wrong(parting, topics, logins)
+    assert [] == cut_off.reasons()
+    assert 1 == len(cut_off.said("assigned"))
+    assert 0 == cut_off.stop()
+
+
+@pytest.mark.timeout(240)
+def test_each_of_three_is_cut_off(
+    parting: PartitionedRing, topics: Topics, logins: Logins, cut_off: ConsumerProcess
+) -> None:
+    """While no node reaches another nothing is acknowledged or committed, though all take rows; then all have all."""
+    logins.publish(300)
+    written(topics, cut_off)
+    parting.split((1,), (2,), (3,))
+    acknowledged = cut_off.scrape()[ACKNOWLEDGED]
+    logins.publish(500)
+    cut_off.wait_for("cassandra_failing")
+    time.sleep(15)
+
+    assert 500 == topics.lag(cut_off.group)
+    assert acknowledged == cut_off.scrape()[ACKNOWLEDGED]
+    assert [reason for reason in cut_off.reasons() if "Cassandra" in reason]
+
+    parting.heal()
+    written(topics, cut_off)
+
+    assert [] == wrong(parting, topics, logins)
+    assert [] == cut_off.reasons()
+    assert 1 == len(cut_off.said("assigned"))
+    assert 0 == cut_off.stop()

@@ -14,11 +14,15 @@ Ends: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Gate:
-    """Passes on connections from `port` of this machine to `to_port`; open from the beginning of the `with` block."""
+    """Passes on connections from `address` and `port` to another port; open from the beginning of the `with` block."""
 
-    def __init__(self, to_port: int) -> None:
-        self.port = 0
-        self._to_port = to_port
+    def __init__(
+        self, to_port: int, to_address: str = "127.0.0.1", *, address: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.address = address
+        # 0: one that is free.
+        self.port = port
+        self._to = to_address, to_port
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._server: asyncio.Server | None = None
@@ -52,7 +56,7 @@ class Gate:
 
     async def _open(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._connected, self.address, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
@@ -74,7 +78,7 @@ class Gate:
         writers = [writer]
         with suppress(OSError):
             try:
-                there, onward = await asyncio.open_connection("127.0.0.1", self._to_port)
+                there, onward = await asyncio.open_connection(*self._to)
                 writers.append(onward)
                 ways = self.ways((reader, onward), (there, writer))
                 pumps = {asyncio.ensure_future(way) for way in ways}

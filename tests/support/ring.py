@@ -40,8 +40,8 @@ _AWAY = (Unavailable, ReadTimeout, OperationTimedOut, NoHostAvailable)
 class Ring(Members):
     """The three nodes; `settings` are a consumer's."""
 
-    def __init__(self, layout: Layout) -> None:
-        super().__init__({node: Cassandra(layout, node=node) for node in RING})
+    def __init__(self, layout: Layout, make: type[Cassandra] = Cassandra) -> None:
+        super().__init__({node: make(layout, node=node) for node in RING})
         self._port = layout.ring_port
         self.settings = {
             "CASSANDRA__CONTACT_POINTS": ",".join(map(ring_address, RING)),

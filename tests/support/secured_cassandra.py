@@ -86,5 +86,6 @@ def secured_cassandra(layout: Layout) -> Iterator[SecuredCassandra]:
             stats.session.execute(f"CREATE ROLE {ROLE} WITH LOGIN = true AND PASSWORD = {literal(PASSWORD)}")
         yield SecuredCassandra(own, OwnTable(own, ADMIN))
     finally:
-        node.stop()
+        # Not stopped: nothing of it is kept.
+        node.kill()
         wipe(own)
