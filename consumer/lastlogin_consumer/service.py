@@ -21,7 +21,7 @@ from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
 from lastlogin_consumer.table import open_table
 from lastlogin_consumer.watchdog import STANDSTILL_S, Watchdog
-from lastlogin_consumer.writer import Writer
+from lastlogin_consumer.writer import SILENCE_S, Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
@@ -63,7 +63,12 @@ class Consumer:
         self._endpoint = Endpoint(settings.metrics, NAME, registry, live=self.not_live, ready=self.not_ready)
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._writer = Writer(
-            TableMapping(cassandra.keyspace, cassandra.table), partial(open_table, cassandra), backoff, self._metrics
+            TableMapping(cassandra.keyspace, cassandra.table),
+            partial(open_table, cassandra),
+            backoff,
+            self._metrics,
+            # The driver itself gives a request up after the time-out, unless it is stuck.
+            silence_s=max(SILENCE_S, 2 * cassandra.request_timeout_s),
         )
         self._dead_letters = DeadLetters(options, settings.topics.dead_letters, backoff)
         self._breaker = Breaker()

@@ -14,6 +14,7 @@ from time import monotonic, time
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
+from cassandra import OperationTimedOut
 
 from lastlogin_consumer.batch_request import StatementsForgotten
 from lastlogin_consumer.batches import batches
@@ -32,8 +33,8 @@ from lastlogin_service.logs import Occasionally
 
 # Batches, over all partitions. More gained nothing, and each one is repeated when a node dies.
 MAX_IN_FLIGHT = 32
-# Work that nobody has acknowledged for so long: the driver may be stuck (its PYTHON-1044 and others), or hold
-# addresses that are no longer right. A new session is made beside the old one, then takes its place.
+# Nothing is acknowledged for so long, or one request has no answer: the driver may be stuck (its PYTHON-1044 and
+# others), or hold addresses that are no longer right. A new session is made beside the old one, then takes its place.
 SILENCE_S = 60.0
 _LOG_INTERVAL_S = 30.0
 
@@ -85,7 +86,7 @@ class Writer:
         self._acknowledged_at = 0.0
         self._acknowledged = 0
         self._failing = False
-        # Calls of `write` that have failed and try again.
+        # Calls of `write` that have failed and try again: one for each partition that waits.
         self._trying_again = 0
         self._why = "no node has answered yet"
 
@@ -94,7 +95,8 @@ class Writer:
         """A sentence while the table is not open, or cannot be written to."""
         if self._table is None:
             return f"Not connected to Cassandra: {self._why}"
-        return f"Cassandra cannot be written to: {self._why}" if self._trying_again else None
+        waiting = self._trying_again
+        return f"Cassandra cannot be written to: {self._why} (partitions that wait: {waiting})" if waiting else None
 
     @property
     def services(self) -> Collection[str]:
@@ -151,12 +153,13 @@ class Writer:
                 suspects = [login for login, _ in burst.suspects if not believed or login not in suspected]
                 left = burst.failed + suspects
                 if not left:
+                    self._tell_back(waiting=self._trying_again - failed)
                     return refused
+                self._trying_again += not failed
                 error = burst.error or (None if believed else burst.suspects[0][1])
                 # Forgotten once is what follows from any change of the table.
                 if error is not None and (failed or not isinstance(error, StatementsForgotten)):
-                    self._report(error, rows=len(left))
-                self._trying_again += not failed
+                    self._report(error, rows=len(left), partitions=self._trying_again)
                 failed = True
                 looked = await self._prepare_again(table) if suspects or burst.forgotten else True
                 suspected = frozenset(suspects) if looked else ()
@@ -180,10 +183,18 @@ class Writer:
         try:
             while not burst.finished.done():
                 await asyncio.wait({burst.finished}, timeout=self._silence_s)
-                if self._clock() - self._acknowledged_at >= self._silence_s:
-                    self._replace_session()
+                self._look_for_silence()
         finally:
             burst.give_up()
+
+    def _look_for_silence(self) -> None:
+        """Have what is not answered sent again, also while others are acknowledged, by a new session."""
+        now = self._clock()
+        unanswered = [token for token, (_, _, sent_at) in self._in_flight.items() if now - sent_at >= self._silence_s]
+        for token in unanswered:
+            self._answer(token, OperationTimedOut())
+        if unanswered or now - self._acknowledged_at >= self._silence_s:
+            self._replace_session()
 
     @property
     def _open(self) -> OpenTable:
@@ -232,7 +243,7 @@ class Writer:
         metrics, now = self._metrics, self._wall()
         while self._answers:
             token, error, answered_at = self._answers.popleft()
-            # A row of a session that was replaced has been given up already.
+            # A row that was not answered in time, or whose session was replaced, has been given up already.
             if (sent := self._in_flight.pop(token, None)) is not None:
                 burst, batch, sent_at = sent
                 burst.settle(batch, error)
@@ -246,9 +257,6 @@ class Writer:
                         metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
         if acknowledged:
             self._acknowledged_at = self._clock()
-            if self._failing:
-                self._failing = False
-                _log.info("Cassandra acknowledges rows again", action="cassandra_back")
         self._send()
 
     async def _prepare_again(self, table: OpenTable) -> bool:
@@ -274,7 +282,7 @@ class Writer:
 
     async def _replace(self) -> None:
         """Make a new session beside the old one and let it take over; without success the old one goes on."""
-        _log.warning("Cassandra is silent; making a new session", action="session_replaced")
+        _log.warning("Cassandra does not answer; making a new session", action="session_replaced")
         try:
             async with asyncio.timeout(self._silence_s):
                 table = await _on_thread(lambda: self._open_table(self._wanted))
@@ -295,6 +303,12 @@ class Writer:
         if old is not None:
             # Not waited for: what is stuck may not end.
             Thread(target=old.close, daemon=True).start()
+
+    def _tell_back(self, waiting: int) -> None:
+        """Rows of one partition are written; so many others still wait."""
+        if self._failing and not waiting:
+            self._failing = False
+            _log.info("Cassandra acknowledges all rows again", action="cassandra_back")
 
     def _report(self, error: BaseException, **context: object) -> None:
         self._failing = True

@@ -1,4 +1,4 @@
-"""Whom the writer blames when rows are refused."""
+"""Whom the writer blames when rows are refused, what it says, and what it does about silence."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,12 +12,13 @@ import pytest
 from cassandra.cluster import NoHostAvailable
 from cassandra.protocol import ServerError
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.outcome import Blame, blame
 from lastlogin_consumer.ring import Ring
-from lastlogin_consumer.writer import Writer
+from lastlogin_consumer.writer import SILENCE_S, Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from tests.support.logins import AT_US
@@ -25,11 +26,13 @@ from tests.support.memory import until
 
 
 class Nodes:
-    """A table whose nodes take what `refuses` lets through; they answer at once."""
+    """A table whose nodes take what `refuses` lets through; they answer at once, except to `unanswered` users."""
 
-    def __init__(self, refuses: Callable[[Login], bool]) -> None:
+    def __init__(self, refuses: Callable[[Login], bool] = lambda _login: False) -> None:
         self.refuses = refuses
-        self.looks = 0
+        self.refusal: Exception = cassandra.InvalidRequest("guardrail")
+        self.unanswered: set[str] = set()
+        self.looks = self.sessions = 0
         self.session = SimpleNamespace(execute_async=self._execute)
         self.topology = SimpleNamespace(ring=Ring)
         self.formats = {"imap": None}
@@ -52,18 +55,23 @@ class Nodes:
         refused = any(map(self.refuses, logins))
 
         def add_callbacks(taken: Any, failed: Any, args: Any, _: Any, failed_args: Any, __: Any) -> None:
+            if self.unanswered.intersection(login.user for login in logins):
+                return
             if refused:
-                failed(cassandra.InvalidRequest("guardrail"), *failed_args)
+                failed(self.refusal, *failed_args)
             else:
                 taken(None, *args)
 
         return SimpleNamespace(add_callbacks=add_callbacks)
 
 
-async def _writer(nodes: Nodes) -> Writer:
+async def _writer(nodes: Nodes, silence_s: float = SILENCE_S) -> Writer:
+    def opened(_wanted: TableMapping) -> Any:
+        nodes.sessions += 1
+        return nodes
+
     backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
-    opened: Any = lambda _wanted: nodes  # noqa: E731
-    writer = Writer(TableMapping(), opened, backoff, ConsumerMetrics(CollectorRegistry()))
+    writer = Writer(TableMapping(), opened, backoff, ConsumerMetrics(CollectorRegistry()), silence_s=silence_s)
     await writer.connect()
     return writer
 
@@ -100,6 +108,42 @@ async def test_when_all_rows_are_refused_it_is_not_the_rows() -> None:
     nodes.refuses = lambda _login: False
     assert [] == await writing
     assert writer.problem is None
+
+
+async def test_a_request_that_is_never_answered_is_sent_again_by_a_new_session() -> None:
+    """Also while others are acknowledged all the time: no partition waits for an answer for ever."""
+    nodes = Nodes()
+    nodes.unanswered = {"a"}
+    writer = await _writer(nodes, silence_s=0.02)
+    writing = asyncio.create_task(writer.write(_logins("a")))
+    async with asyncio.timeout(10):
+        while nodes.sessions < 2:
+            await writer.write(_logins("b"))
+        nodes.unanswered = set()
+        while not writing.done():
+            await writer.write(_logins("b"))
+
+    assert [] == await writing
+    assert {} == writer._in_flight
+
+
+async def test_a_partition_that_waits_is_told_although_another_one_goes_well() -> None:
+    """Cassandra is said to be back when nobody's rows wait any more."""
+    nodes = Nodes(lambda login: login.user == "a")
+    nodes.refusal = cassandra.Unavailable("too few")
+    writer = await _writer(nodes)
+    with capture_logs() as said:
+        writing = asyncio.create_task(writer.write(_logins("a")))
+        await until(lambda: writer.problem is not None)
+        await writer.write(_logins("b"))
+        assert "(partitions that wait: 1)" in (writer.problem or "")
+        assert 1 == next(line["partitions"] for line in said if line["action"] == "cassandra_failing")
+        assert "cassandra_back" not in [line["action"] for line in said]
+
+        nodes.refuses = lambda _login: False
+        await writing
+
+    assert ["cassandra_back"] == [line["action"] for line in said if line["log_level"] == "info"]
 
 
 @pytest.mark.parametrize(
