@@ -22,6 +22,7 @@ from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.lag import Backlog, Lag
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.offsets import missing, next_offset
+from lastlogin_consumer.second_reading import Refusal, SecondReading
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.tasks import cancel
@@ -58,18 +59,6 @@ class Partition(Protocol):
 
     def done(self, watermark: int) -> None:
         """Everything before `watermark` may be committed."""
-
-
-class Refusal(Protocol):
-    """A login that the table does not take; `writer.Refused`."""
-
-    @property
-    def login(self) -> Login:
-        """Which one."""
-
-    @property
-    def why(self) -> str:
-        """The reason, a sentence."""
 
 
 class Table(Protocol):
@@ -124,6 +113,9 @@ class PartitionPipeline:
         # Whether Kafka has not answered when it was last asked for the end.
         self.unanswered = False
         self._position = 0
+        # Where the window begins: all before it is done.
+        self._watermark = 0
+        self._again = SecondReading()
         # When it last did some of its work, had none, or said why it could not.
         self._moved_at = stages.clock()
         self._fetch_limit = _FETCH_LIMIT
@@ -171,19 +163,26 @@ class PartitionPipeline:
 
     async def _work(self) -> None:
         await self._start()
-        while not self._stopping:
-            if self._window.due_in(self._stages.clock()) != 0:
+        while not self._stopping or self._again.until is not None or self._window.due_in(0) is not None:
+            if self._due_in() != 0:
                 await self._fetch()
-            if self._window.due_in(self._stages.clock()) == 0:
+            if self._due_in() == 0:
+                self._writing = True
                 await self._write()
-        if self._window.due_in(0) is not None:
-            await self._write()
+                self._writing = False
+
+    def _due_in(self) -> float | None:
+        """Seconds until the window must be written, None while it is empty."""
+        due_in = self._window.due_in(self._stages.clock())
+        if self._again.until is not None:
+            return 0.0 if self._position >= self._again.until else due_in
+        return 0.0 if self._stopping and due_in is not None else due_in
 
     async def _start(self) -> None:
         while not self._stopping:
             try:
                 async with asyncio.timeout(None) as self._wait:
-                    self._position = await self._partition.start()
+                    self._position = self._watermark = await self._partition.start()
                 self._backlog.begin(self._position)
                 return
             except FetchFailed as failure:
@@ -207,11 +206,14 @@ class PartitionPipeline:
             await asyncio.sleep(self._stages.ask_end_every_s)
 
     async def _fetch(self) -> None:
-        due_in = self._window.due_in(self._stages.clock())
+        due_in = self._due_in()
         wait_s = _IDLE_WAIT_S if due_in is None else due_in
+        limit = min(self._fetch_limit, self._window.room)
+        if self._again.until is not None:
+            limit = min(limit, self._again.until - self._position)
         try:
             async with asyncio.timeout(None) as self._wait:
-                records = await self._partition.fetch(self._position, min(self._fetch_limit, self._window.room), wait_s)
+                records = await self._partition.fetch(self._position, limit, wait_s)
         except TimeoutError:
             return
         except OffsetLost as lost:
@@ -253,30 +255,35 @@ class PartitionPipeline:
                 partition=self._partition.number,
             )
         now = self._stages.clock()
-        for record in records:
-            self._window.add(self._stages.decoder.decode(record), now)
+        items = map(self._stages.decoder.decode, records)
+        if self._again.until is not None:
+            items = map(self._again.judge, items, records)
+        for item in items:
+            self._window.add(item, now)
         self._position = next_offset(records)
         self._backlog.took(self._position, records[0].timestamp, records[-1].timestamp, self._stages.wall())
         self._stages.metrics.totals.fetched += len(records)
         self._moved()
 
     async def _write(self) -> None:
-        self._writing = True
         window, totals = self._window, self._stages.metrics.totals
-        poison = window.poison
-        if logins := window.logins:
-            refusals = await self._stages.table.write(logins)
-            totals.written += len(logins) - len(refusals)
-            self._stages.metrics.batch_rows.observe(len(logins))
-            if refusals:
-                read = [await self._read_again(refusal) for refusal in refusals]
-                poison = poison + [each for each in read if each is not None]
-        self._stages.breaker.count(window.records, len(poison), self._stages.clock())
+        logins, poison = window.logins, window.poison
+        refusals = await self._stages.table.write(logins) if logins else ()
+        if self._again.needed_for(refusals, self._position):
+            self._go_back()
+            return
+        if not self._again.last_chance:
+            self._stages.breaker.count(window.records, len(poison), self._stages.clock())
         if poison:
-            await self._wait_for_breaker()
+            if await self._wait_for_breaker() and self._again.once_more():
+                self._go_back()
+                return
             await self._stages.set_aside.send(poison)
             totals.set_aside.update(each.reason for each in poison)
-        totals.merged += window.merged
+        if logins:
+            totals.written += len(logins) - len(refusals)
+            self._stages.metrics.batch_rows.observe(len(logins))
+        totals.merged += window.merged + len(refusals)
         totals.unmapped += window.unmapped
         totals.unchecked += window.unchecked
         if window.unmapped_service is not None:
@@ -287,36 +294,16 @@ class PartitionPipeline:
             )
         self._done()
         self._window = self._new_window()
-        self._writing = False
 
-    async def _read_again(self, refusal: Refusal) -> Poison | None:
-        """Fetch the record of a login that the table does not take; None when Kafka has deleted it."""
-        offset = refusal.login.offset
-        while True:
-            try:
-                records = await self._partition.fetch(offset, 1, _IDLE_WAIT_S)
-            except OffsetLost:
-                break
-            except FetchFailed as failure:
-                self._tell_held(offset, failure)
-                await asyncio.sleep(self._backoff.next())
-                continue
-            if records and records[0].offset == offset:
-                return Poison(records[0], "refused", refusal.why)
-            if records:
-                break
-        _log.error(
-            "A record that Cassandra refuses was deleted before it could be set aside",
-            action="offsets_lost",
-            partition=self._partition.number,
-            first=offset,
-            resume_at=offset + 1,
-            lost=1,
-        )
-        self._stages.metrics.totals.lost += 1
-        return None
+    def _go_back(self) -> None:
+        """Read the window's records again."""
+        self._position = self._watermark
+        self._window = self._new_window()
+        self._moved()
 
-    async def _wait_for_breaker(self) -> None:
+    async def _wait_for_breaker(self) -> bool:
+        """Return when records may be set aside; whether that took a rest."""
+        rested = False
         while rest_s := self._stages.breaker.open_for(self._stages.clock()):
             self._say(
                 "breaker_open",
@@ -324,8 +311,13 @@ class PartitionPipeline:
                 partition=self._partition.number,
             )
             await asyncio.sleep(min(rest_s, self._stages.look_at_breaker_every_s))
+            rested = True
+        return rested
 
     def _done(self) -> None:
+        self._watermark = self._position
+        if self._again.until is not None and self._position >= self._again.until:
+            self._again = SecondReading()
         self._partition.done(self._position)
         self._backlog.done(self._position)
         self._moved()
@@ -352,6 +344,8 @@ class PartitionPipeline:
         )
         self._stages.metrics.totals.lost += count
         self._position = lost.resume_at
+        # What was to be read again may not be there any more.
+        self._again = SecondReading()
         if self._window.due_in(0) is None:
             # Nothing waits: what is lost is no longer behind us, also when no record follows.
             self._done()

@@ -47,6 +47,7 @@ class MemoryPartition:
         # Offsets of damaged records; the client cannot tell which of those it fetches together is damaged.
         self.damaged: set[int] = set()
         self.refuses = 0
+        self.fetches = 0
         # Gives nothing, whatever there is.
         self.deaf = False
         self._clock = clock
@@ -67,6 +68,7 @@ class MemoryPartition:
     async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
         """Records from `position` on; waiting for them is what makes time pass."""
         await asyncio.sleep(0)
+        self.fetches += 1
         if self.refuses:
             self.refuses -= 1
             raise FetchFailed("refused")
@@ -121,6 +123,8 @@ class MemoryTable:
         self.gate = Gate()
         # Users whose rows it does not take, beside those with too long a name.
         self.refused: set[str] = set()
+        # And write times.
+        self.refused_at: set[int] = set()
         self._cells: dict[tuple[str, str], dict[str, tuple[int, bytes]]] = {}
 
     async def write(self, logins: Sequence[Login]) -> list[Refused]:
@@ -128,7 +132,8 @@ class MemoryTable:
         await self.gate()
         refused = []
         for login in logins:
-            if login.user in self.refused or len(login.user.encode()) > MAX_USER_BYTES:
+            too_long = len(login.user.encode()) > MAX_USER_BYTES
+            if too_long or login.user in self.refused or login.login_at_us in self.refused_at:
                 refused.append(Refused(login, "not this one"))
                 continue
             cells = self._cells.setdefault((login.user, login.service), {})
