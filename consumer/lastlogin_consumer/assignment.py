@@ -40,6 +40,10 @@ class Assignment:
         """Seconds for which one of them had work and did none of it."""
         return max((pipeline.standstill_s for pipeline in self._pipelines.values()), default=0.0)
 
+    def standing_still(self, for_s: float) -> list[int]:
+        """Numbers of the partitions that have had work for longer than `for_s` seconds and have done none of it."""
+        return [each.number for each in self._pipelines.values() if each.standstill_s > for_s]
+
     def lags(self) -> dict[int, Lag | None]:
         """Lag of each partition that is ours; None before it is known."""
         return {pipeline.number: pipeline.lag() for pipeline in self._pipelines.values()}

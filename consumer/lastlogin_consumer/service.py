@@ -8,7 +8,6 @@ from random import SystemRandom
 from time import monotonic
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.assignment import Assignment
@@ -17,6 +16,7 @@ from lastlogin_consumer.dead_letters import DeadLetters
 from lastlogin_consumer.decode import Decoder
 from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
 from lastlogin_consumer.pipeline import Stages
+from lastlogin_consumer.probe import a_leader_answers
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
 from lastlogin_consumer.table import open_table
@@ -27,10 +27,9 @@ from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
-from lastlogin_service.kafka_admin import start
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.preflight import verdict
-from lastlogin_service.tasks import cancel, end_within
+from lastlogin_service.tasks import cancel
 from lastlogin_service.topics import look_at_topics
 
 
@@ -43,7 +42,6 @@ _RETRY_FIRST_S = 0.1
 _RETRY_CAP_S = 5.0
 # For each of: leaving the group, and disconnecting from Kafka and from Cassandra.
 _DISCONNECT_DEADLINE_S = 3.0
-_PROBE_S = 5.0
 _LOG_INTERVAL_S = 30.0
 
 _log = structlog.get_logger(NAME)
@@ -91,7 +89,8 @@ class Consumer:
             lambda: not (self.not_live() or self.not_ready()),
             lambda: self._breaker.open_for(monotonic()) > 0,
         )
-        self._watchdog = Watchdog(settings.linger_s + STANDSTILL_S, self._standstill_s, self._kafka_answers)
+        self._standstill_limit_s = settings.linger_s + STANDSTILL_S
+        self._watchdog = Watchdog(self._standstill_limit_s, self._standstill_s, self._kafka_answers)
         self._started = self._stopping = self._topics_checked = self._rebuilt = False
         # What the step that `start` repeats has failed with.
         self._kafka_failure: str | None = None
@@ -159,20 +158,9 @@ class Consumer:
         return max(self._assignment.standstill_s, self._source.outside_s)
 
     async def _kafka_answers(self) -> bool:
-        """Whether the leaders of all partitions answer: without one there is nothing to fetch, by any client."""
-        topic = self._settings.topics.events
-        client = AIOKafkaConsumer(**client_options(self._settings.kafka, f"{NAME}-probe"))
-        try:
-            async with asyncio.timeout(_PROBE_S):
-                await start(client)
-                client.subscribe([topic])
-                await client._client.force_metadata_update()  # noqa: SLF001 - else it knows no partitions
-                partitions = [TopicPartition(topic, number) for number in client.partitions_for_topic(topic) or ()]
-                return bool(partitions) and len(await client.end_offsets(partitions)) == len(partitions)
-        except (KafkaError, TimeoutError, OSError):
-            return False
-        finally:
-            await end_within(_DISCONNECT_DEADLINE_S, client.stop())
+        standing_still = self._assignment.standing_still(self._standstill_limit_s)
+        options = client_options(self._settings.kafka, f"{NAME}-probe")
+        return await a_leader_answers(options, self._settings.topics.events, standing_still)
 
     async def finish(self) -> None:
         """Fetch no more, write what has been fetched within the shutdown deadline, and commit it."""

@@ -17,7 +17,7 @@ _TIMES = 2
 class Watchdog:
     """Watches over `standstill`, the seconds for which there was work and none of it was done.
 
-    `answers` asks Kafka, over a connection of its own, whether it is there: else nobody can do any work.
+    `answers` asks Kafka, over a connection of its own, whether it is there for that work: else nobody can do it.
     """
 
     def __init__(

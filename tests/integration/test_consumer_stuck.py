@@ -8,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 
+from lastlogin_consumer.probe import a_leader_answers
 from lastlogin_schemas.event import LoginEvent
+from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.consumer import ConsumerProcess
@@ -50,6 +52,23 @@ def test_a_silent_client_is_replaced(stack: Layout, topics: Topics, rows: StatsT
 
     assert all("imap" in rows.row(event.user) for event in first + later)
     assert 1 == len(consumer.said("clients_replaced"))
+
+
+@pytest.mark.parametrize(("numbers", "answered"), [([0, 99], True), ([99], False), ([], True)])
+async def test_one_leader_that_answers_is_enough(
+    stack: Layout, topics: Topics, numbers: list[int], *, answered: bool
+) -> None:
+    """A partition that has no leader does not hide that others have one; alone it is not there for anybody."""
+    options = client_options(KafkaSettings(bootstrap_servers=[stack.kafka_bootstrap]), "probe")
+
+    assert answered == await a_leader_answers(options, topics.events, numbers)
+
+
+async def test_a_kafka_that_is_away_does_not_answer() -> None:
+    """Nobody listens on the discard port."""
+    options = client_options(KafkaSettings(bootstrap_servers=["127.0.0.1:9"]), "probe")
+
+    assert not await a_leader_answers(options, "events", [0])
 
 
 def test_when_that_does_not_help_the_process_ends(stack: Layout, topics: Topics, tmp_path: Path) -> None:

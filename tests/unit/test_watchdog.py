@@ -91,9 +91,12 @@ async def test_who_is_caught_up_or_says_why_does_not_stand_still() -> None:
     await until(lambda: partition.watermark == 2)
     assert bench.assignment.standstill_s < 10
 
+    other = bench.partition()
+    bench.assignment.assigned([other])
     partition.deaf = True
     partition.append(partition.records[0])
     await until(lambda: bench.assignment.standstill_s > 120)
+    assert [0] == bench.assignment.standing_still(120)
     partition.deaf = False
     await until(lambda: bench.assignment.standstill_s < 10)
 
