@@ -1,5 +1,6 @@
 """A session with prepared statements for the table as Cassandra has it. Blocking: for threads of its own."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,9 @@ from lastlogin_service.exits import Exit
 
 
 _COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+
+# Token and key, in hexadecimal.
+_KEY = re.compile(r"(0x)?DecoratedKey\([^)]*\)")
 
 _log = structlog.get_logger(__name__)
 
@@ -163,5 +167,5 @@ _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def _short(error: object) -> str:
-    # The server's own words name columns, tables and roles; values of a row are not among them.
-    return " ".join(str(error).split())[:200]
+    # The server's own words name columns, tables and roles; the one value among them is the key of a denied partition.
+    return _KEY.sub("key", " ".join(str(error).split()))[:200]

@@ -18,6 +18,7 @@ from lastlogin_consumer.decode import Login
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.outcome import Blame, blame
 from lastlogin_consumer.ring import Ring
+from lastlogin_consumer.table import explain
 from lastlogin_consumer.writer import SILENCE_S, Writer
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
@@ -144,6 +145,13 @@ async def test_a_partition_that_waits_is_told_although_another_one_goes_well() -
         await writing
 
     assert ["cassandra_back"] == [line["action"] for line in said if line["log_level"] == "info"]
+
+
+def test_what_is_said_names_no_user() -> None:
+    """Cassandra says the key of a partition that somebody has denied."""
+    words = "Unable to write to denylisted partition [0xDecoratedKey(-35596, 677561)] in a/b"
+
+    assert "denylisted partition [key] in a/b" in explain(cassandra.InvalidRequest(words))
 
 
 @pytest.mark.parametrize(
