@@ -3,14 +3,18 @@
 Times are scaled down: a broker hangs for 15 s, not for 45 s, and a request may take 5 s, not 20 s.
 """
 
+import asyncio
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from lastlogin_consumer.probe import a_leader_answers
+from lastlogin_service.kafka import KafkaSettings, client_options
 from tests.support.audit import Findings, audit, read_topics
 from tests.support.cluster import Cluster, ClusterProducer
 from tests.support.dict_client import Load
+from tests.support.process import wait_until
 from tests.support.publisher import OutTopics
 
 
@@ -160,3 +164,17 @@ def test_the_other_partitions_go_on(cluster: Cluster, directory: Path) -> None:
         assert all(gaps_ms[number] > 10_000 for number, leader in leaders.items() if leader == halted)
         assert share < MAX_SHARE
         assert lines < MAX_LINES
+
+
+def test_a_partition_without_a_leader_does_not_hide_the_others(cluster: Cluster) -> None:
+    """The consumer's watchdog needs one leader that answers: its client may be stuck with that one's partitions."""
+    options = client_options(KafkaSettings(bootstrap_servers=list(cluster.servers)), "probe")
+    with cluster.topics(replicas=1, min_insync_replicas=1) as topics:
+        cluster.kill(topics.leaders(topics.events)[0])
+        wait_until(lambda: topics.leaders(topics.events)[0] == -1)
+        leaders = topics.leaders(topics.events)
+        orphans = [number for number, leader in leaders.items() if leader == -1]
+        others = [number for number, leader in leaders.items() if leader != -1]
+
+        assert not asyncio.run(a_leader_answers(options, topics.events, orphans))
+        assert asyncio.run(a_leader_answers(options, topics.events, [*orphans, *others]))
