@@ -60,9 +60,9 @@ bench-latency: ## from the login to its row, through both services (4 minutes; n
 	@exec $(BIN)/python -m benchmarks.latency $(BENCH)
 
 .PHONY: test-faults
-test-faults: ## kill -9, outages, damage and floods under load, with real imap processes; long cases scaled down (20 minutes at most)
+test-faults: ## kill -9, outages, damage and floods under load, with real imap processes; long cases scaled down (25 minutes at most)
 	$(SETUP)
-	@exec timeout --foreground --signal=INT --kill-after=60 1140 $(BIN)/python -m pytest tests/faults
+	@exec timeout --foreground --signal=INT --kill-after=60 1440 $(BIN)/python -m pytest tests/faults
 
 .PHONY: test-soak
 test-soak: ## the same, whole: 1,000 kills, 10,000 imap logins, an hour without Kafka; takes about three hours

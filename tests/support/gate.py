@@ -73,6 +73,8 @@ class Gate:
         task = self._loop.create_task(self._pass_on(reader, writer))
         self._passing.add(task)
         task.add_done_callback(self._passing.discard)
+        # Also of one that is cancelled before it has begun.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers = [writer]

@@ -46,6 +46,13 @@ def denying(stack: Layout) -> Iterator[None]:
 
 
 @pytest.fixture
+def rows(stack: Layout) -> Iterator[StatsTable]:
+    """The table, and a session."""
+    with StatsTable(stack) as table:
+        yield table
+
+
+@pytest.fixture
 def topics(stack: Layout) -> Iterator[Topics]:
     """Topics of one test."""
     with own_topics(stack, partitions=2) as topics:
