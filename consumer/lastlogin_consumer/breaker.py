@@ -11,9 +11,13 @@ _REST_S = 300.0
 
 
 class Breaker:
-    """Counts records over a minute, and opens when more than half of at least 200 are bad; closed after 5 minutes."""
+    """Counts records over a minute, and opens when more than half of at least 200 are bad; closed after 5 minutes.
 
-    def __init__(self) -> None:
+    Not `on`, it stays closed.
+    """
+
+    def __init__(self, *, on: bool = True) -> None:
+        self._on = on
         # (when, records, bad ones)
         self._windows: deque[tuple[float, int, int]] = deque()
         # Their sums: there may be some hundred windows a second.
@@ -22,7 +26,7 @@ class Breaker:
 
     def count(self, records: int, bad: int, now: float) -> None:
         """Take note of a window's records; `now` is in seconds on a clock that never goes back."""
-        if now < self._open_until:
+        if not self._on or now < self._open_until:
             return
         while self._windows and self._windows[0][0] <= now - _WITHIN_S:
             _, old_records, old_bad = self._windows.popleft()

@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lastlogin_consumer.batch_request import StatementsForgotten
+from cassandra import InvalidRequest
+
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.outcome import Blame, blame
 
@@ -21,18 +22,18 @@ class Burst:
     """Rows that one call of `write` is trying to write, in batches.
 
     A batch that nodes look at and refuse is tried again in halves, so that a row they cannot take does not hold the
-    others. What is left at the end is `failed`, to be repeated, and `suspects`, refused alone, with the refusal.
+    others. What is left at the end is `failed`, to be repeated, and `refused`, with what is wrong with each.
     """
 
     batches: Iterator[list[Login]]
     finished: asyncio.Future[None]
     in_flight: int = 0
     failed: list[Login] = field(default_factory=list)
-    suspects: list[tuple[Login, BaseException]] = field(default_factory=list)
+    refused: list[tuple[Login, BaseException]] = field(default_factory=list)
     failures_in_a_row: int = 0
     error: BaseException | None = None
-    # Whether a node has forgotten the statements, whatever else failed.
-    forgotten: bool = False
+    # Whether the table may have been changed, whatever else failed.
+    table_in_doubt: bool = False
     _halves: deque[list[Login]] = field(default_factory=deque)
     _exhausted: bool = False
     _given_up: bool = False
@@ -63,7 +64,8 @@ class Burst:
 
     def _failed(self, batch: list[Login], error: BaseException) -> None:
         whose = blame(error)
-        self.forgotten = self.forgotten or isinstance(error, StatementsForgotten)
+        if whose is not Blame.ROWS and isinstance(error, InvalidRequest):
+            self.table_in_doubt = True
         if self._given_up:
             self.error = error
             self.failed += batch
@@ -71,8 +73,7 @@ class Burst:
             half = len(batch) // 2
             self._halves += (batch[:half], batch[half:])
         elif whose is Blame.ROWS:
-            self.suspects.append((batch[0], error))
-            self._one_more_failed(_GIVE_UP_AFTER_ROWS)
+            self.refused.append((batch[0], error))
         else:
             self.error = error
             self.failed += batch

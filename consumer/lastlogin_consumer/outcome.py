@@ -1,5 +1,6 @@
 """What became of a write request, of few words; `table.explain` says it to people."""
 
+import re
 from enum import Enum, auto
 
 import cassandra
@@ -25,12 +26,17 @@ _NOT_THE_ROWS = (
 )
 
 
+# Refusals that are about a row: its partition is denied (StorageProxy), a value is too large or its time out of bounds
+# (guardrails of Cassandra 5.0). Whatever else is refused may be for a full disk or a level that is not allowed.
+_OF_A_ROW = re.compile(r"denylisted partition|Guardrail \w*(?:value_size|_timestamp) violated|Key length of \d+")
+
+
 class Blame(Enum):
     """What a failed batch is to be blamed on."""
 
-    # The coordinator looks at requests before it passes them on, and did not take one of these rows.
+    # In Cassandra's own words one of them.
     ROWS = auto()
-    # A replica failed: because of a row, or of its disk.
+    # One of the rows, or a replica, its disk, a setting.
     UNKNOWN = auto()
     CLUSTER = auto()
 
@@ -44,6 +50,11 @@ def outcome_of(error: BaseException | None) -> Outcome:
     return "refused" if isinstance(error, _REFUSED) else "failed"
 
 
+def is_answer(error: BaseException | None) -> bool:
+    """Whether a node has answered, be it with a refusal: the session is alive."""
+    return error is None or isinstance(error, _REFUSED)
+
+
 def blame(error: BaseException) -> Blame:
     """Tell whether a failed batch is worth trying in halves, and whether a row that fails alone is the reason."""
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):
@@ -53,4 +64,5 @@ def blame(error: BaseException) -> Blame:
         return Blame.UNKNOWN if of_servers else Blame.CLUSTER
     if not isinstance(error, _REFUSED) or isinstance(error, _NOT_THE_ROWS):
         return Blame.CLUSTER
-    return Blame.ROWS if isinstance(error, cassandra.InvalidRequest) else Blame.UNKNOWN
+    invalid = isinstance(error, cassandra.InvalidRequest)
+    return Blame.ROWS if invalid and _OF_A_ROW.search(str(error)) else Blame.UNKNOWN

@@ -163,20 +163,20 @@ class PartitionPipeline:
 
     async def _work(self) -> None:
         await self._start()
-        while not self._stopping or self._again.until is not None or self._window.due_in(0) is not None:
+        while not self._stopping:
             if self._due_in() != 0:
                 await self._fetch()
             if self._due_in() == 0:
-                self._writing = True
                 await self._write()
-                self._writing = False
+        if self._window.due_in(0) is not None:
+            await self._write()
 
     def _due_in(self) -> float | None:
         """Seconds until the window must be written, None while it is empty."""
         due_in = self._window.due_in(self._stages.clock())
         if self._again.until is not None:
             return 0.0 if self._position >= self._again.until else due_in
-        return 0.0 if self._stopping and due_in is not None else due_in
+        return due_in
 
     async def _start(self) -> None:
         while not self._stopping:
@@ -266,6 +266,11 @@ class PartitionPipeline:
         self._moved()
 
     async def _write(self) -> None:
+        self._writing = True
+        await self._write_window()
+        self._writing = False
+
+    async def _write_window(self) -> None:
         window, totals = self._window, self._stages.metrics.totals
         logins, poison = window.logins, window.poison
         refusals = await self._stages.table.write(logins) if logins else ()
@@ -275,7 +280,9 @@ class PartitionPipeline:
         if not self._again.last_chance:
             self._stages.breaker.count(window.records, len(poison), self._stages.clock())
         if poison:
-            if await self._wait_for_breaker() and self._again.once_more():
+            rested = await self._wait_for_breaker()
+            # At a stop it may still be open: what cannot be set aside now is for whoever has the partition next.
+            if self._breaker_rest_s or (rested and self._again.once_more()):
                 self._go_back()
                 return
             await self._stages.set_aside.send(poison)
@@ -296,15 +303,15 @@ class PartitionPipeline:
         self._window = self._new_window()
 
     def _go_back(self) -> None:
-        """Read the window's records again."""
+        """Begin anew where the window began; when we stop, somebody else does."""
         self._position = self._watermark
         self._window = self._new_window()
         self._moved()
 
     async def _wait_for_breaker(self) -> bool:
-        """Return when records may be set aside; whether that took a rest."""
+        """Return when records may be set aside, or nothing more is to be done; whether there was a rest."""
         rested = False
-        while rest_s := self._stages.breaker.open_for(self._stages.clock()):
+        while (rest_s := self._breaker_rest_s) and not self._stopping:
             self._say(
                 "breaker_open",
                 "Most records of the last minute are bad; none is set aside for a while. What was deployed?",
@@ -313,6 +320,10 @@ class PartitionPipeline:
             await asyncio.sleep(min(rest_s, self._stages.look_at_breaker_every_s))
             rested = True
         return rested
+
+    @property
+    def _breaker_rest_s(self) -> float:
+        return self._stages.breaker.open_for(self._stages.clock())
 
     def _done(self) -> None:
         self._watermark = self._position

@@ -69,7 +69,7 @@ class Consumer:
             silence_s=max(SILENCE_S, 2 * cassandra.request_timeout_s),
         )
         self._dead_letters = DeadLetters(options, settings.topics.dead_letters, backoff)
-        self._breaker = Breaker()
+        self._breaker = Breaker(on=settings.breaker)
         self._assignment = Assignment(
             Stages(
                 Decoder(settings.schemas, settings.future_limit_s),

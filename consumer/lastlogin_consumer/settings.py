@@ -46,6 +46,9 @@ class ConsumerSettings(ServiceSettings):
     linger_s: float = Field(default=0.2, ge=0, le=3600)
     # A login so far ahead of Kafka's append time comes from a wrong clock and would win for ever.
     future_limit_s: float = Field(default=300.0, ge=0, le=86_400 * 365)
+    # Hold everything back for 5 minutes when most records of a minute are bad. Without it all of them are set aside at
+    # once, for a backlog that is known to be bad.
+    breaker: bool = True
     # Registry id (Confluent framing) -> version of the LoginEvent schema.
     schema_ids: SchemaIds = Field(default_factory=dict)
     window: WindowSettings = WindowSettings()

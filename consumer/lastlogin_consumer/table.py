@@ -18,7 +18,7 @@ from cassandra import (
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, NoHostAvailable, Session
 from cassandra.policies import HostDistance
 
-from lastlogin_consumer.batch_request import BatchHandler, PackedBatch, RowFormat
+from lastlogin_consumer.batch_request import BatchHandler, PackedBatch, RowFormat, StatementsForgotten
 from lastlogin_consumer.columns import Column, require_columns, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
@@ -31,7 +31,7 @@ from lastlogin_service.exits import Exit
 _COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 # Token and key, in hexadecimal.
-_KEY = re.compile(r"(0x)?DecoratedKey\([^)]*\)")
+_KEY = re.compile(r"(0x)?DecoratedKey\([^)]*\)|(?<=Top keys are: ).*")
 
 _log = structlog.get_logger(__name__)
 
@@ -157,7 +157,8 @@ _REFUSALS = (TableNotReady, AuthenticationFailed, Unauthorized, InvalidRequest)
 _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
     (AuthenticationFailed, "Cassandra refuses the login: check username and password in [cassandra]"),
     (Unauthorized, "missing rights, see GRANT MODIFY ON TABLE: {}"),
-    (InvalidRequest, "the table is not as it was at the start, see tables.cql: {}"),
+    (StatementsForgotten, "the table is not as it was at the start, see tables.cql: {}"),
+    (InvalidRequest, "Cassandra refuses: {}"),
     (Unavailable, "too few replicas are up for the consistency level"),
     (WriteTimeout, "the replicas did not answer in time"),
     (OperationTimedOut, "no answer in time"),

@@ -23,7 +23,7 @@ from lastlogin_consumer.columns import require_columns
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.metrics import ConsumerMetrics
-from lastlogin_consumer.outcome import outcome_of
+from lastlogin_consumer.outcome import is_answer, outcome_of
 from lastlogin_consumer.table import OpenTable, explain, log_columns
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
@@ -33,8 +33,8 @@ from lastlogin_service.logs import Occasionally
 
 # Batches, over all partitions. More gained nothing, and each one is repeated when a node dies.
 MAX_IN_FLIGHT = 32
-# Nothing is acknowledged for so long, or one request has no answer: the driver may be stuck (its PYTHON-1044 and
-# others), or hold addresses that are no longer right. A new session is made beside the old one, then takes its place.
+# No node answers for so long, or one request has no answer: the driver may be stuck (its PYTHON-1044 and others),
+# or hold addresses that are no longer right. A new session is made beside the old one, then takes its place.
 SILENCE_S = 60.0
 _LOG_INTERVAL_S = 30.0
 
@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Refused(NamedTuple):
-    """A login that Cassandra does not take, alone and after another look at the table; the reason in its words."""
+    """A login that Cassandra does not take; the reason in its words."""
 
     login: Login
     why: str
@@ -83,10 +83,9 @@ class Writer:
         self._answers: deque[tuple[int, BaseException | None, float]] = deque()
         self._waking = False
         self._writing = 0
-        self._acknowledged_at = 0.0
-        self._acknowledged = 0
+        self._answered_at = 0.0
         self._failing = False
-        # Calls of `write` that have failed and try again: one for each partition that waits.
+        # Calls of `write` that try again and have said why: one for each partition that waits.
         self._trying_again = 0
         self._why = "no node has answered yet"
 
@@ -132,41 +131,34 @@ class Writer:
         says nothing about a row, and repeating changes nothing. May be cancelled.
         """
         if not self._writing:
-            self._acknowledged_at = self._clock()
+            self._answered_at = self._clock()
         self._writing += 1
         refused: list[Refused] = []
-        failed = False
+        told = False
         try:
             backoff = self._backoff()
-            left = list(logins)
-            # Refused alone, before the table was looked at again.
-            suspected: Collection[Login] = ()
-            acknowledged = self._acknowledged
-            while True:
+            left: Sequence[Login] = logins
+            for attempt in count():
                 table = self._open
                 burst = Burst(batches(left, table.topology.ring()), self._loop.create_future())
                 await self._try(burst)
-                # When several are refused and nothing else is taken, it is not the rows: a full disk, a guardrail.
-                believed = self._acknowledged > acknowledged or len(burst.suspects) == 1
-                confirmed = [(login, error) for login, error in burst.suspects if believed and login in suspected]
-                refused += [Refused(login, explain(error)) for login, error in confirmed]
-                suspects = [login for login, _ in burst.suspects if not believed or login not in suspected]
-                left = burst.failed + suspects
+                refused += [Refused(login, explain(error)) for login, error in burst.refused]
+                left = burst.failed
                 if not left:
-                    self._tell_back(waiting=self._trying_again - failed)
-                    return refused
-                self._trying_again += not failed
-                error = burst.error or (None if believed else burst.suspects[0][1])
+                    break
                 # Forgotten once is what follows from any change of the table.
-                if error is not None and (failed or not isinstance(error, StatementsForgotten)):
-                    self._report(error, rows=len(left), partitions=self._trying_again)
-                failed = True
-                looked = await self._prepare_again(table) if suspects or burst.forgotten else True
-                suspected = frozenset(suspects) if looked else ()
+                if burst.error is not None and (attempt or not isinstance(burst.error, StatementsForgotten)):
+                    self._trying_again += not told
+                    told = True
+                    self._report(burst.error, rows=len(left), partitions=self._trying_again)
+                if burst.table_in_doubt:
+                    await self._prepare_again(table)
                 await asyncio.sleep(backoff.next())
+            self._tell_back(waiting=self._trying_again - told)
+            return refused
         finally:
             self._writing -= 1
-            self._trying_again -= failed
+            self._trying_again -= told
 
     async def close(self, deadline_s: float) -> None:
         """Disconnect; rows in flight are abandoned."""
@@ -193,7 +185,7 @@ class Writer:
         unanswered = [token for token, (_, _, sent_at) in self._in_flight.items() if now - sent_at >= self._silence_s]
         for token in unanswered:
             self._answer(token, OperationTimedOut())
-        if unanswered or now - self._acknowledged_at >= self._silence_s:
+        if unanswered or now - self._answered_at >= self._silence_s:
             self._replace_session()
 
     @property
@@ -239,7 +231,6 @@ class Writer:
     def _take_answers(self) -> None:
         # First the flag, then the answers: one that comes in between wakes us once more, none is left behind.
         self._waking = False
-        acknowledged = False
         metrics, now = self._metrics, self._wall()
         while self._answers:
             token, error, answered_at = self._answers.popleft()
@@ -250,17 +241,15 @@ class Writer:
                 if burst.has_halves and burst not in self._bursts:
                     self._bursts.appendleft(burst)
                 metrics.cassandra_write[outcome_of(error)].observe(answered_at - sent_at)
+                if is_answer(error):
+                    self._answered_at = answered_at
                 if error is None:
-                    acknowledged = True
-                    self._acknowledged += 1
                     for login in batch:
                         metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
-        if acknowledged:
-            self._acknowledged_at = self._clock()
         self._send()
 
-    async def _prepare_again(self, table: OpenTable) -> bool:
-        """Look at the table, which somebody may have changed, and prepare anew; False when it cannot be written."""
+    async def _prepare_again(self, table: OpenTable) -> None:
+        """Look at the table, which somebody may have changed, and prepare anew."""
         async with self._preparing:
             # Another partition's rows, or a new session, may have been quicker.
             if self._table is table:
@@ -270,22 +259,21 @@ class Writer:
                         again = await _on_thread(table.prepared_again)
                 except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
                     self._report(error)
-                    return False
+                    return
                 if self._table is table:
                     self._table = again
-        return True
 
     def _replace_session(self) -> None:
         if self._replacing is None or self._replacing.done():
-            self._acknowledged_at = self._clock()
+            self._answered_at = self._clock()
             self._replacing = asyncio.create_task(self._replace())
 
     async def _replace(self) -> None:
         """Make a new session beside the old one and let it take over; without success the old one goes on."""
         _log.warning("Cassandra does not answer; making a new session", action="session_replaced")
         try:
-            async with asyncio.timeout(self._silence_s):
-                table = await _on_thread(lambda: self._open_table(self._wanted))
+            # However long that takes: nobody would close a session that is opened after all.
+            table = await _on_thread(lambda: self._open_table(self._wanted))
         except Exception as error:  # noqa: BLE001 - reported; the next silence tries again
             self._report(error)
             return

@@ -28,3 +28,11 @@ def test_it_closes_after_five_minutes_and_counts_anew() -> None:
     assert 0.0 == breaker.open_for(301.0)
     breaker.count(150, 150, 302.0)
     assert 300.0 == breaker.open_for(302.0)
+
+
+def test_it_can_be_off() -> None:
+    """A backlog that is known to be bad is set aside at once."""
+    breaker = Breaker(on=False)
+    breaker.count(1_000, 1_000, 0.0)
+
+    assert 0.0 == breaker.open_for(0.0)

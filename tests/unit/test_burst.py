@@ -41,27 +41,28 @@ async def test_what_is_acknowledged_is_sent_once() -> None:
 
     assert [3, 2] == run(sent, {})
     assert sent.finished.done()
-    assert ([], [], None) == (sent.failed, sent.suspects, sent.error)
+    assert ([], [], None) == (sent.failed, sent.refused, sent.error)
 
 
 async def test_a_row_that_is_refused_is_found_by_halves() -> None:
-    """The others are written at once; it is a suspect, with the refusal."""
-    refusal = cassandra.InvalidRequest("no")
+    """The others are written at once; it comes with the refusal."""
+    refusal = cassandra.InvalidRequest("Unable to write to denylisted partition [key]")
     sent = burst(logins(8))
 
     assert [8, 4, 4, 2, 2, 1, 1] == run(sent, {"u5": refusal})
-    assert [("u5", refusal)] == [(login.user, error) for login, error in sent.suspects]
+    assert [("u5", refusal)] == [(login.user, error) for login, error in sent.refused]
     assert ([], None) == (sent.failed, sent.error)
+    assert not sent.table_in_doubt
     assert sent.finished.done()
 
 
 async def test_a_row_at_which_replicas_fail_is_alone_and_repeated() -> None:
-    """Their disk may be the reason: it is no suspect."""
+    """Their disk may be the reason."""
     sent = burst(logins(4))
     run(sent, {"u0": cassandra.WriteFailure("disk"), "u3": ServerError(0, "", None)})
 
     assert ["u0", "u3"] == [login.user for login in sent.failed]
-    assert [] == sent.suspects
+    assert [] == sent.refused
     assert sent.error is not None
 
 
@@ -77,18 +78,28 @@ async def test_what_says_nothing_about_rows_fails_whole(error: BaseException) ->
     assert error is sent.error
 
 
-async def test_a_burst_of_which_every_row_is_refused_is_given_up() -> None:
+async def test_rows_of_their_own_fault_are_all_found_at_once() -> None:
+    """However many: each is refused once and for all."""
+    refusal = cassandra.InvalidRequest("Unable to write to denylisted partition [key]")
+    everybody = logins(1_000)
+    sent = burst(*(everybody[at : at + 50] for at in range(0, 1_000, 50)))
+    run(sent, {f"u{number}": refusal for number in range(1_000)})
+
+    assert everybody == sorted((login for login, _ in sent.refused), key=lambda login: login.offset)
+    assert [] == sent.failed
+
+
+async def test_a_burst_of_which_every_row_is_refused_for_what_it_is_not_is_given_up() -> None:
     """Else each row would cost two requests, over and over; what was not tried is to be repeated."""
-    refusal = cassandra.InvalidRequest("guardrail")
+    refusal = cassandra.InvalidRequest("Guardrail replica_disk_usage violated: Write request failed")
     everybody = logins(1_000)
     sent = burst(*(everybody[at : at + 50] for at in range(0, 1_000, 50)))
     sizes = run(sent, {f"u{number}": refusal for number in range(1_000)})
 
     assert len(sizes) < 200
-    assert 64 == len(sent.suspects)
-    assert logins(1_000) == sorted(
-        [*sent.failed, *(login for login, _ in sent.suspects)], key=lambda login: login.offset
-    )
+    assert [] == sent.refused
+    assert everybody == sorted(sent.failed, key=lambda login: login.offset)
+    assert sent.table_in_doubt
 
 
 async def test_an_answer_after_giving_up_makes_no_halves() -> None:
@@ -110,7 +121,7 @@ async def test_forgotten_statements_are_remembered_whatever_else_fails() -> None
     sent = burst(logins(1), [Login("v", "imap", AT_US, b"", True, 1)])
     run(sent, {"u0": StatementsForgotten("which"), "v": cassandra.OperationTimedOut()})
 
-    assert sent.forgotten
+    assert sent.table_in_doubt
     assert isinstance(sent.error, cassandra.OperationTimedOut)
 
 

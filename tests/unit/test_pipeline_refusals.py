@@ -116,8 +116,8 @@ async def test_a_log_that_was_cut_is_not_read_again_to_its_former_end(bench: Ben
     assert [] == bench.dead_letters.letters
 
 
-async def test_a_stop_finishes_what_is_read_again(bench: Bench) -> None:
-    """Its refused rows are set aside, and all of it is passed."""
+async def test_a_stop_does_not_read_again(bench: Bench) -> None:
+    """A group that is rebalancing gives nobody records: nothing is passed, and whoever is next reads it again."""
     partition = bench.partition(login("a", AT_US), login("b", AT_US))
     bench.table.refused = {"a"}
     bench.table.gate.close()
@@ -128,8 +128,20 @@ async def test_a_stop_finishes_what_is_read_again(bench: Bench) -> None:
     bench.table.gate.open()
 
     assert 0 == await closing
-    assert 2 == partition.watermark
-    assert 1 == len(bench.dead_letters.letters)
+    assert partition.watermark is None
+    assert [] == bench.dead_letters.letters
+
+
+async def test_a_stop_does_not_wait_for_the_breaker(bench: Bench) -> None:
+    """Its rest is longer than others wait for the partition: nothing of the window is passed."""
+    partition = bench.partition(*[b"poison"] * 300)
+    bench.start()
+    await until(lambda: bench.breaker.open_for(bench.clock()) > 0)
+    async with asyncio.timeout(5):
+        assert 0 == await bench.assignment.close(60)
+
+    assert partition.watermark is None
+    assert [] == bench.dead_letters.letters
 
 
 async def test_a_refused_record_is_read_again_when_kafka_is_back(bench: Bench) -> None:

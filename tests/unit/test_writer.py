@@ -1,6 +1,7 @@
 """Whom the writer blames when rows are refused, what it says, and what it does about silence."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
@@ -14,6 +15,7 @@ from cassandra.protocol import ServerError
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from lastlogin_consumer.batch_request import StatementsForgotten
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.outcome import Blame, blame
@@ -26,12 +28,18 @@ from tests.support.logins import AT_US
 from tests.support.memory import until
 
 
+DENIED = cassandra.InvalidRequest("Unable to write to denylisted partition [key] in statsdb/dovecot_stats")
+FULL = cassandra.InvalidRequest(
+    "Guardrail replica_disk_usage violated: Write request failed because disk usage exceeds"
+)
+
+
 class Nodes:
     """A table whose nodes take what `refuses` lets through; they answer at once, except to `unanswered` users."""
 
     def __init__(self, refuses: Callable[[Login], bool] = lambda _login: False) -> None:
         self.refuses = refuses
-        self.refusal: Exception = cassandra.InvalidRequest("guardrail")
+        self.refusal: Exception = DENIED
         self.unanswered: set[str] = set()
         self.looks = self.sessions = 0
         self.session = SimpleNamespace(execute_async=self._execute)
@@ -66,13 +74,14 @@ class Nodes:
         return SimpleNamespace(add_callbacks=add_callbacks)
 
 
-async def _writer(nodes: Nodes, silence_s: float = SILENCE_S) -> Writer:
+async def _writer(nodes: Nodes, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic) -> Writer:
     def opened(_wanted: TableMapping) -> Any:
         nodes.sessions += 1
         return nodes
 
     backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
-    writer = Writer(TableMapping(), opened, backoff, ConsumerMetrics(CollectorRegistry()), silence_s=silence_s)
+    metrics = ConsumerMetrics(CollectorRegistry())
+    writer = Writer(TableMapping(), opened, backoff, metrics, silence_s=silence_s, clock=clock)
     await writer.connect()
     return writer
 
@@ -81,25 +90,32 @@ def _logins(*users: str) -> list[Login]:
     return [Login(user, "imap", AT_US, b"", True, offset) for offset, user in enumerate(users)]
 
 
-async def test_rows_that_are_refused_while_others_are_taken_come_back() -> None:
-    """Twice alone, with a look at the table in between."""
+@pytest.mark.parametrize("others", [(), ("a", "b")])
+async def test_rows_that_are_refused_for_what_they_are_come_back(others: tuple[str, ...]) -> None:
+    """Also when nothing else is written; the table is not looked at, and nothing is said to fail."""
     nodes = Nodes(lambda login: login.user.startswith("bad"))
-    refused = await (await _writer(nodes)).write(_logins("a", "bad1", "b", "bad2"))
+    writer = await _writer(nodes)
+    with capture_logs() as said:
+        refused = await writer.write(_logins("bad1", *others, "bad2"))
 
     assert ["bad1", "bad2"] == sorted(refusal.login.user for refusal in refused)
-    assert 1 == nodes.looks
+    assert "Cassandra refuses: Unable to write to denylisted partition" in refused[0].why
+    assert (0, []) == (nodes.looks, said)
 
 
-async def test_one_row_that_is_refused_comes_back() -> None:
-    """Also when there is nothing else to write."""
-    refused = await (await _writer(Nodes(lambda _login: True))).write(_logins("bad"))
+async def test_a_thousand_refused_rows_come_back_in_one_go() -> None:
+    """Among others, and without a pause."""
+    nodes = Nodes(lambda login: login.offset % 4 == 0)
+    refused = await (await _writer(nodes)).write(_logins(*(f"u{number}" for number in range(4_000))))
 
-    assert ["bad"] == [refusal.login.user for refusal in refused]
+    assert list(range(0, 4_000, 4)) == sorted(refusal.login.offset for refusal in refused)
 
 
-async def test_when_all_rows_are_refused_it_is_not_the_rows() -> None:
-    """A full disk and some guardrails are refusals, too: nothing comes back, it is told, and all is written later."""
-    nodes = Nodes(lambda _login: True)
+@pytest.mark.parametrize("full", ["abc", "a", "ab"])
+async def test_rows_that_are_refused_for_a_full_disk_are_kept(full: str) -> None:
+    """All, one or some of them, while the others are taken: it is told, and they are written later."""
+    nodes = Nodes(lambda login: login.user in full)
+    nodes.refusal = FULL
     writer = await _writer(nodes)
     writing = asyncio.create_task(writer.write(_logins("a", "b", "c")))
     await until(lambda: nodes.looks > 5)
@@ -166,3 +182,35 @@ def test_what_is_said_names_no_user() -> None:
 def test_an_error_of_every_server_may_be_because_of_a_row(errors: Any, expected: Blame) -> None:
     """The driver asks each node in turn, and says that none is available."""
     assert expected == blame(NoHostAvailable("none", errors))
+
+
+async def test_nodes_that_refuse_are_not_silent() -> None:
+    """Their session is kept, for another one would hear the same."""
+    nodes = Nodes(lambda _login: True)
+    nodes.refusal = FULL
+    now = [0.0]
+    writer = await _writer(nodes, clock=lambda: now[0])
+    writing = asyncio.create_task(writer.write(_logins("a")))
+    await until(lambda: nodes.looks > 5)
+    now[0] += 2 * SILENCE_S
+    seen = nodes.looks
+    await until(lambda: nodes.looks > seen + 5)
+    writer._look_for_silence()
+    nodes.refuses = lambda _login: False
+    await writing
+
+    assert writer._replacing is None
+
+
+async def test_what_is_forgotten_once_is_no_problem() -> None:
+    """The statements are prepared again, and readiness does not flap with an old reason."""
+    nodes = Nodes(lambda _login: nodes.looks == 0)
+    nodes.refusal = StatementsForgotten("which")
+    writer = await _writer(nodes)
+    with capture_logs() as said:
+        writing = asyncio.create_task(writer.write(_logins("a")))
+        await until(lambda: nodes.looks == 1)
+        assert writer.problem is None
+        await writing
+
+    assert [] == said

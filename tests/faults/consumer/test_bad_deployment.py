@@ -19,7 +19,7 @@ REST_S = scale(300, 8)
 def test_most_messages_are_bad(
     stream: LoginStream, member: Callable[..., ConsumerProcess], figures: Callable[[str], None]
 ) -> None:
-    """With 60 % bad the breaker opens for 5 minutes (here 8 s): what is sound is written, nothing more is set aside.
+    """With 60 % bad the breaker opens for 5 minutes (here 8 s): what is sound beside it is written, nothing set aside.
 
     It says so, and is not ready. In the end each bad record is set aside once, and each sound one is written.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lastlogin_stack.layout import Layout
-from tests.support.consumer import ConsumerProcess
+from tests.support.consumer import ConsumerProcess, with_constants
 from tests.support.login_stream import LoginStream
 from tests.support.own_table import OwnTable
 from tests.support.process import wait_until
@@ -15,6 +15,8 @@ from tests.support.topics import Topics
 
 
 REFUSED_S = 5.0
+# After so long without any answer there would be a new session: refusals are answers.
+SILENCE_S = 3
 # Cassandra keeps for 2 s what a role may do (permissions_validity).
 NOTICED_S = 15.0
 BACK_S = 30.0
@@ -48,8 +50,8 @@ def test_the_right_is_revoked_and_granted_again(
 
     With the right it goes on by itself, and writes everything.
     """
-    consumer = member(**secured.settings)
-    consumer.start()
+    consumer = member(**secured.settings, CASSANDRA__REQUEST_TIMEOUT_S="1")
+    with_constants(consumer, {"lastlogin_consumer.writer:SILENCE_S": SILENCE_S}).start()
     # What cannot be used is set aside whether or not the table can be written: here nothing may be.
     stream.bad_share = 0.0
     with stream:
