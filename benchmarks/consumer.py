@@ -23,6 +23,7 @@ from benchmarks.processes import DISK, HERE, Consumer
 from benchmarks.servers import servers
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.layout import Layout
+from lastlogin_stack.readback import StatsTable
 from tests.support.topics import Topics
 
 
@@ -53,6 +54,12 @@ class Runs:
         click.echo(f"  {name:9} {spread(self.rates)} {unit}/s, {spread(self.cpu_us, ' us', 1)} CPU each")
 
 
+def _empty(layout: Layout) -> None:
+    # Each run finds the same table: rows that are there already are written to other places.
+    with StatsTable(layout) as table:
+        table.truncate()
+
+
 def _bare(script: str, *arguments: object) -> tuple[float, float]:
     command = [sys.executable, str(HERE / script), *map(str, arguments)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -64,6 +71,7 @@ def _bare(script: str, *arguments: object) -> tuple[float, float]:
 
 def _consume(layout: Layout, topics: Topics, events: int) -> tuple[float, float, float, dict[str, float]]:
     """Seconds from the first event to the last one done, those of CPU, the most memory in MiB, its metrics."""
+    _empty(layout)
     with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as name:
         consumer = Consumer(Path(name), layout, topics, linger_s=_LINGER_S)
         try:
@@ -88,6 +96,7 @@ def distinct(layout: Layout, rounds: int, events: int) -> float:
     topics = _topics(layout, events, events)
     single, ours, memory = Runs(), Runs(), []
     for _ in range(rounds):
+        _empty(layout)
         single.add(INSERTS, *_bare("bare_inserts.py", layout.cassandra_address, layout.cassandra_port, INSERTS))
         seconds, cpu_s, peak, done = _consume(layout, topics, events)
         if done["rows_written_total"] != events:
