@@ -12,6 +12,7 @@ A record with neither key nor value (aiokafka cannot send one) gets an empty val
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -35,6 +36,10 @@ ERROR = "error"
 _MAX_REQUEST_BYTES = 64 * 1024 * 1024
 # aiokafka waits for a topic's metadata without a bound of ours.
 _SEND_TIMEOUT_S = 60.0
+# Times request_timeout_ms. By then aiokafka itself has given up: a batch that was sent again just before it expired
+# takes two, and one that waited behind it a third. Without an answer the client is stuck.
+_SILENT_AFTER = 4
+_STOP_DEADLINE_S = 5.0
 _LOG_INTERVAL_S = 30.0
 
 _log = structlog.get_logger(__name__)
@@ -47,8 +52,10 @@ class DeadLetters:
         self._options = options
         self._topic = topic
         self._backoff = backoff
+        self._silence_s = _SILENT_AFTER * options["request_timeout_ms"] / 1000
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._producer: Any = None
+        self._replacing = asyncio.Lock()
         # Calls of `send` that have failed and try again.
         self._trying_again = 0
         self._why = ""
@@ -87,6 +94,7 @@ class DeadLetters:
         failed = False
         try:
             while left:
+                producer = self._producer
                 left, error = await self._attempt(left)
                 if error is not None:
                     if type(error) is KafkaError or not isinstance(error, KafkaError | TimeoutError):
@@ -95,6 +103,8 @@ class DeadLetters:
                     self._trying_again += not failed
                     failed = True
                     self._report(error, len(left))
+                    if isinstance(error, TimeoutError):
+                        await self._replace(producer, len(left))
                     await asyncio.sleep(backoff.next())
         finally:
             self._trying_again -= failed
@@ -107,6 +117,24 @@ class DeadLetters:
                     await self._producer.stop()
             except (KafkaError, TimeoutError) as error:
                 _log.warning("Could not disconnect in time", action="stop_failed", error=type(error).__name__)
+
+    async def _replace(self, silent: Any, records: int) -> None:
+        """Let a new client take the place of a silent one; without success the next silence tries again."""
+        async with self._replacing:
+            # The letters of another partition may have been quicker.
+            if self._producer is not silent:
+                return
+            try:
+                await self.start()
+            except KafkaError as error:
+                self._report(error, records)
+                return
+        _log.warning("Kafka's client for dead letters did not answer; made a new one", action="clients_replaced")
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_STOP_DEADLINE_S):
+                await silent.stop()
+        # One that is stuck does not come so far by itself.
+        await silent.client.close()
 
     def _report(self, error: BaseException, records: int) -> None:
         self._why = type(error).__name__
@@ -133,12 +161,15 @@ class DeadLetters:
             why = error
         failed = poison[len(sent) :]
         if sent:
-            # Each of these ends by itself: aiokafka expires a batch after request_timeout_ms.
-            await asyncio.wait(sent)
+            await asyncio.wait(sent, timeout=self._silence_s)
         for letter, future in zip(poison, sent, strict=False):
-            if (reason := future.exception()) is not None:
+            if not future.done():
+                future.cancel()
                 failed.append(letter)
-                why = reason
+                why = TimeoutError()
+            elif (reason := future.exception()) is not None:
+                failed.append(letter)
+                why = why if isinstance(why, TimeoutError) else reason
         return failed, why
 
     async def _send(self, letter: Poison) -> asyncio.Future[Any]:
