@@ -1,13 +1,19 @@
 """Which logins go into one request."""
 
 from collections.abc import Hashable
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lastlogin_consumer.batch_request import RowFormat
 from lastlogin_consumer.batches import MAX_BYTES, MAX_ROWS, batches
 from lastlogin_consumer.decode import Login
 from tests.support.logins import AT_US
+
+
+# Cassandra's ids of statements are MD5 sums.
+PACKED = RowFormat(SimpleNamespace(query_id=bytes(16)), address=True)
 
 
 class ByFirstByte:
@@ -19,7 +25,12 @@ class ByFirstByte:
 
 def logins(users: list[str]) -> list[Login]:
     """A login of each, told apart by their offsets."""
-    return [Login(user, "imap", AT_US, b"\x7f\0\0\1", True, offset) for offset, user in enumerate(users)]
+    return [Login(user, "imap", AT_US, bytes(16), True, offset) for offset, user in enumerate(users)]
+
+
+def packed_bytes(batch: list[Login]) -> int:
+    """Length of its rows in a request."""
+    return sum(len(PACKED.pack(login)) for login in batch)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=300), max_size=400))
@@ -32,7 +43,17 @@ def test_every_login_is_in_one_batch_with_its_coordinators(users: list[str]) -> 
     for batch in found:
         assert 1 == len({ring.coordinator(login.user.encode()) for login in batch})
         assert len(batch) <= MAX_ROWS
-        assert sum(len(login.user.encode()) for login in batch) <= MAX_BYTES or len(batch) == 1
+        assert packed_bytes(batch) <= MAX_BYTES or len(batch) == 1
+
+
+def test_a_full_batch_is_within_the_limit_as_it_is_sent() -> None:
+    """Whatever the length of the users, the rows of a request are no more bytes than allowed, and not far below."""
+    for length in range(1, 1_000, 11):
+        full = next(batches(logins(["a" * length] * 100), ByFirstByte()))
+        size = packed_bytes(full)
+
+        assert size <= MAX_BYTES
+        assert len(full) == MAX_ROWS or 0.9 * MAX_BYTES < size + packed_bytes(full[:1])
 
 
 def test_full_batches_come_before_all_logins_were_looked_at() -> None:
