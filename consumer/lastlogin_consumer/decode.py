@@ -59,7 +59,7 @@ class Login(NamedTuple):
 class Poison:
     """A record that cannot be used, and why; `detail` is a sentence without user names and addresses.
 
-    Of a row that Cassandra refuses it has the server's words, which may name the user.
+    Of a row that Cassandra refuses it has the server's words, without the key.
     """
 
     record: Record

@@ -43,7 +43,14 @@ _COUNTERS = (
     ),
     ("unmapped", "unmapped", "Logins skipped because the table has no column for their service."),
     ("unchecked", "unchecked", "Logins that came without a checksum; they are written."),
-    ("offsets_lost", "lost", "Records that Kafka had deleted before they were read: their logins are lost."),
+    (
+        "offsets_lost",
+        "lost",
+        (
+            "Records that Kafka had deleted before they were read: their logins are lost, except for some that were "
+            "written already, when Cassandra had refused others of their window."
+        ),
+    ),
 )
 
 
@@ -110,7 +117,8 @@ class ConsumerMetrics(Collector):
         writes = HistogramMetricFamily(
             f"{PREFIX}_cassandra_write_seconds",
             "A write request to Cassandra, by what became of it: acknowledged; timed_out at a node or here; refused "
-            "by a node; failed, as when no node is there. All but the first are repeated.",
+            "by a node; failed, as when no node is there. All but the first are repeated, except for rows that are "
+            "set aside.",
             labels=["outcome"],
         )
         for outcome, histogram in self.cassandra_write.items():
