@@ -5,7 +5,6 @@ elsewhere. Servers that already run there are used, and left running.
 """
 
 import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +13,15 @@ import pytest
 from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.dovecot import Dovecot, DovecotOptions
 from lastlogin_stack.kafka import Kafka
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, default_directory, layout_from
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, Layout
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
-from tests.support.servers import Running, started
+from tests.support.servers import Running, layout_of_tests, started
 
 
 # Its assertions are those of the tests that call it, and are explained as theirs are.
 pytest.register_assert_rewrite("tests.support.uses")
 
-_DEFAULTS = {DIRECTORY_VARIABLE: str(default_directory("test")), PORT_VARIABLE: "18000"}
 _QUICK_FIRST = ("unit", "contract", "integration", "e2e", "faults", "cluster")
 
 
@@ -40,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def layout() -> Layout:
     """Where the servers of this run live."""
-    layout = layout_from(_DEFAULTS | dict(os.environ))
+    layout = layout_of_tests()
     layout.check()
     return layout
 

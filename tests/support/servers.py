@@ -1,5 +1,6 @@
 """The whole pipeline on real servers, as tests handle it: stop one, kill one, and look at what is on the topics."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,14 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.commands import running_servers, start_pipeline, stop_servers, wipe
 from lastlogin_stack.dovecot import Dovecot, DovecotOptions
 from lastlogin_stack.kafka import Kafka
-from lastlogin_stack.layout import Layout
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, default_directory, layout_from
 from lastlogin_stack.services import ConsumerService, ProducerService
 from tests.support.audit import holes
+
+
+def layout_of_tests() -> Layout:
+    """Where the servers of tests live unless the environment says otherwise."""
+    return layout_from({DIRECTORY_VARIABLE: str(default_directory("test")), PORT_VARIABLE: "18000"} | dict(os.environ))
 
 
 @contextmanager
