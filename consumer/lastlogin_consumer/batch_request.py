@@ -36,12 +36,16 @@ _TAIL = {4: Struct(">HB"), 5: Struct(">HI")}
 
 
 class RowFormat:
-    """How a login of one service becomes a statement of a batch."""
+    """How a login of one service becomes a statement of a batch; with `service` where rows have a column for it."""
 
-    def __init__(self, prepared: PreparedStatement, *, address: bool) -> None:
+    def __init__(self, prepared: PreparedStatement, *, address: bool, service: str | None = None) -> None:
         query_id = prepared.query_id
-        values = 4 if address else 3
+        values = 3 + address + (service is not None)
         self._head = _STATEMENT.pack(1, len(query_id)) + query_id + _COUNT.pack(values)
+        if service is not None:
+            name = service.encode()
+            # The first value of the statement, and the same for each row.
+            self._head += _LENGTH.pack(len(name)) + name
         self._address = address
 
     def pack(self, login: Login) -> bytes:

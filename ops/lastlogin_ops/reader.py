@@ -13,7 +13,7 @@ from cassandra import (
 )
 from cassandra.cluster import NoHostAvailable, Session
 
-from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of
+from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of, one_row
 from lastlogin_schemas.table import TableMapping, select_cql
 from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 from lastlogin_service.exits import CONFIG, DATA, UNAVAILABLE, Exit
@@ -41,34 +41,47 @@ _CAUSES = (
 _COLUMNS = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 
-def find(settings: CassandraSettings, user: str) -> Lookup | None:
+def find(settings: CassandraSettings, wanted: TableMapping, user: str) -> Lookup | None:
     """Look a user up; None when there is no row. Raises `Exit`: what Cassandra says, in words."""
 
     def read(session: Session) -> Lookup | None:
-        mapping = _mapping(session, settings)
-        row = session.execute(session.prepare(select_cql(mapping)), (user,)).one()
-        return lookup_of(user, mapping, tuple(row)) if row is not None else None
+        mapping = _mapping(session, wanted)
+        rows = session.execute(session.prepare(select_cql(mapping)), (user,)).all()
+        row = one_row(mapping, [tuple(row) for row in rows])
+        return lookup_of(user, mapping, row) if row is not None else None
 
-    return _ask(settings, read)
-
-
-def mapping(settings: CassandraSettings) -> TableMapping:
-    """Which columns the table has. Raises as `find`."""
-    return _ask(settings, lambda session: _mapping(session, settings))
+    return ask(settings, read)
 
 
-def _mapping(session: Session, settings: CassandraSettings) -> TableMapping:
-    name = f"{settings.keyspace}.{settings.table}"
-    columns = session.execute(_COLUMNS, (settings.keyspace, settings.table)).all()
+def mapping(settings: CassandraSettings, wanted: TableMapping) -> TableMapping:
+    """Which of the wanted columns the table has. Raises as `find`."""
+    return ask(settings, lambda session: _mapping(session, wanted))
+
+
+def columns_of(session: Session, wanted: TableMapping) -> list[tuple[str, str, str]]:
+    """Name, kind and type of each column of the table; none where there is no table."""
+    return [tuple(row) for row in session.execute(_COLUMNS, (wanted.keyspace, wanted.table)).all()]
+
+
+def _mapping(session: Session, wanted: TableMapping) -> TableMapping:
+    name = f"{wanted.keyspace}.{wanted.table}"
+    columns = columns_of(session, wanted)
     if not columns:
-        raise Exit(CONFIG, f"there is no table {name}: check cassandra.keyspace and cassandra.table, or make it")
-    found = mapping_of(settings.keyspace, settings.table, map(tuple, columns))
+        raise Exit(
+            CONFIG,
+            f"there is no table {name}: check cassandra.keyspace and cassandra.table, or make it with "
+            "`lastlogin schema apply`",
+        )
+    found = mapping_of(wanted, columns)
     if found is None:
-        raise Exit(CONFIG, f"the table {name} has no row per user with columns last_login_<service> (timestamp)")
+        times = ", ".join(dict.fromkeys(each.time for each in wanted.services.values()))
+        rows = "user" if wanted.service is None else f"user and {wanted.service}"
+        raise Exit(CONFIG, f"the table {name} has no row per {rows} with columns such as {times}: check [columns]")
     return found
 
 
-def _ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
+def ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
+    """Connect and ask, within the deadline. Raises `Exit`: what Cassandra says, in words."""
     points = settings.contact_points
     hurried = settings.model_copy(
         update={

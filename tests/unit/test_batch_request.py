@@ -63,6 +63,18 @@ def test_the_frame_is_the_drivers(version: int, *, with_address: bool) -> None:
     assert encoded(ProtocolHandler, request(drivers), version) == ours
 
 
+@pytest.mark.parametrize("with_address", [True, False])
+def test_a_row_of_a_service(*, with_address: bool) -> None:
+    """Where rows have a column for the service its name is the first value, and one more is counted."""
+    address = b"\xc0\0\2\1"
+    plain = RowFormat(PREPARED, address=with_address).pack(login("a", address))
+    row = RowFormat(PREPARED, address=with_address, service="imap").pack(login("a", address))
+    head = 3 + len(ID)
+
+    assert plain[:head] == row[:head]
+    assert struct.pack(">H", 4 + with_address) + struct.pack(">i", 4) + b"imap" + plain[head + 2 :] == row[head:]
+
+
 def test_other_requests_are_the_drivers() -> None:
     """Only batches are framed here."""
     message = QueryMessage("SELECT 1", ConsistencyLevel.ONE)
