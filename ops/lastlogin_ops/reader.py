@@ -26,7 +26,6 @@ T = TypeVar("T")
 _DEADLINE_S = 10.0
 _CONTACT_POINTS = 4
 _CONNECT_TIMEOUT_S = 2.0
-_REQUEST_TIMEOUT_S = 5.0
 
 # What the driver's errors contain, and what it means for people.
 _CAUSES = (
@@ -80,13 +79,13 @@ def _mapping(session: Session, wanted: TableMapping) -> TableMapping:
     return found
 
 
-def ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
+def ask(settings: CassandraSettings, question: Callable[[Session], T], deadline_s: float = _DEADLINE_S) -> T:
     """Connect and ask, within the deadline. Raises `Exit`: what Cassandra says, in words."""
     points = settings.contact_points
     hurried = settings.model_copy(
         update={
             "contact_points": sample(points, min(len(points), _CONTACT_POINTS)),
-            "request_timeout_s": min(settings.request_timeout_s, _REQUEST_TIMEOUT_S),
+            "request_timeout_s": min(settings.request_timeout_s, deadline_s / 2),
         }
     )
     answer: list[T] = []
@@ -106,10 +105,10 @@ def ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
     # The driver bounds each step, not their sum.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(_DEADLINE_S)
+    thread.join(deadline_s)
     if answer:
         return answer[0]
-    raise failure_in_words(failure[0] if failure else TimeoutError(), settings)
+    raise failure_in_words(failure[0] if failure else TimeoutError(f"{deadline_s:g}"), settings)
 
 
 def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception:
@@ -118,14 +117,14 @@ def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception
     code = UNAVAILABLE
     match error:
         case TimeoutError():
-            message = f"Cassandra did not answer within {_DEADLINE_S:g} s ({nodes})"
+            message = f"Cassandra did not answer within {error} s ({nodes})"
         case UnresolvableContactPoints():
             message = f"no name in cassandra.contact_points resolves ({nodes})"
         case NoHostAvailable():
             code, message = _unreachable(error.errors)
             message += f" ({nodes})"
         case Unauthorized():
-            code, message = CONFIG, f"the user in [cassandra] may not read the table: {error}"
+            code, message = CONFIG, f"the user in [cassandra] lacks a right: {error}"
         case InvalidRequest():
             code, message = CONFIG, f"Cassandra refuses the query: {error}"
         case DriverException() if "Failed decoding" in str(error):
