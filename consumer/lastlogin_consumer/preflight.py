@@ -43,7 +43,7 @@ def _look_at_table(settings: CassandraSettings, wanted: TableMapping) -> list[Fi
                     f"the table {settings.keyspace}.{settings.table} lacks columns, which are not written: "
                     f"{', '.join(lacking)}; "
                     + (f"logins of {', '.join(skipped)} are skipped, " if skipped else "")
-                    + "add what is wanted with `cqlsh -f tables.cql`"
+                    + "add what is wanted with `lastlogin schema apply`"
                 )
             )
         table.close()

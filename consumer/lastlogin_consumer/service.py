@@ -79,6 +79,7 @@ class Consumer:
                 settings.limits,
                 backoff,
                 self._metrics,
+                ttl_s=settings.ttl_s,
                 breaker=self._breaker,
             ),
             _REVOKE_DEADLINE_S,

@@ -1,6 +1,7 @@
 """Settings of the consumer; `deploy/consumer.toml` shows and explains them all."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import Schema
-from lastlogin_schemas.table import TableMapping
+from lastlogin_schemas.table import MAX_TTL_S, TableMapping
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.columns import ColumnSettings
 from lastlogin_service.endpoint import EndpointSettings
@@ -53,6 +54,8 @@ class ConsumerSettings(ServiceSettings):
     breaker: bool = True
     # What becomes of logins of a service that has no columns.
     unmapped: Literal["skip", "dead_letter"] = "skip"
+    # None: logins stay until a newer one takes their place.
+    ttl_s: int | None = Field(default=None, ge=1, le=MAX_TTL_S)
     # Registry id (Confluent framing) -> version of the LoginEvent schema.
     schema_ids: SchemaIds = Field(default_factory=dict)
     window: WindowSettings = WindowSettings()
@@ -75,7 +78,8 @@ class ConsumerSettings(ServiceSettings):
     @property
     def table(self) -> TableMapping:
         """The table that is wanted."""
-        return self.columns.mapping(self.cassandra.keyspace, self.cassandra.table)
+        mapping = self.columns.mapping(self.cassandra.keyspace, self.cassandra.table)
+        return replace(mapping, ttl_s=self.ttl_s)
 
     @property
     def limits(self) -> WindowLimits:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,7 +19,13 @@ from cassandra import (
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, NoHostAvailable, Session
 from cassandra.policies import HostDistance
 
-from lastlogin_consumer.batch_request import BatchHandler, PackedBatch, RowFormat, StatementsForgotten
+from lastlogin_consumer.batch_request import (
+    BatchHandler,
+    ExpiringRowFormat,
+    PackedBatch,
+    RowFormat,
+    StatementsForgotten,
+)
 from lastlogin_consumer.columns import Column, require_columns, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
@@ -114,8 +121,9 @@ def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
 
 
 def _formats(session: Session, mapping: TableMapping) -> dict[str, RowFormat]:
+    make = RowFormat if mapping.ttl_s is None else partial(ExpiringRowFormat, ttl_s=mapping.ttl_s)
     return {
-        service: RowFormat(
+        service: make(
             session.prepare(insert_cql(mapping, service)),
             address=columns.address is not None,
             service=service if mapping.service is not None else None,

@@ -7,6 +7,8 @@ from typing import Literal
 
 # An address as Cassandra's own type, or as text.
 AddressType = Literal["inet", "text"]
+# 20 years; Cassandra refuses more.
+MAX_TTL_S = 630_720_000
 # The services of the manual's table, and webmail.
 SERVICES = ("imap", "pop3", "webmail", "lmtp")
 
@@ -23,7 +25,8 @@ class ServiceColumns:
 class TableMapping:
     """A table with one row per user and a pair of columns per service; with `service`, one row per user and service.
 
-    `partition` names the columns of the partition key in their order where they are more than that of the user.
+    `partition` names the columns of the partition key in their order where they are more than that of the user. With
+    `ttl_s` Cassandra forgets a login that many seconds after it.
     """
 
     keyspace: str = "statsdb"
@@ -37,6 +40,7 @@ class TableMapping:
     service: str | None = None
     address_type: AddressType = "inet"
     partition: tuple[str, ...] = ()
+    ttl_s: int | None = None
 
     @property
     def qualified_table(self) -> str:
@@ -92,14 +96,15 @@ def literal(text: str) -> str:
 def insert_cql(mapping: TableMapping, service: str) -> str:
     """Statement that records one login of `service`.
 
-    Bind, in this order: the service if rows have one, user, time, the address if the service has such a column, and the
-    write time in microseconds, which must be the login's own: that makes replays, reordering and late writers harmless.
+    Bind, in this order: the service if rows have one, user, time, the address if the service has such a column, the
+    seconds that are left if rows are forgotten, and the write time in microseconds, which must be the login's own: that
+    makes replays, reordering and late writers harmless.
     """
     columns = mapping.services[service]
     names = [name for name in (mapping.service, mapping.user, columns.time, columns.address) if name is not None]
     return (
         f"INSERT INTO {mapping.qualified_table} ({', '.join(map(quoted, names))}) "  # noqa: S608 - identifiers are quoted
-        f"VALUES ({', '.join('?' * len(names))}) USING TIMESTAMP ?"
+        f"VALUES ({', '.join('?' * len(names))}) USING {'TTL ? AND ' if mapping.ttl_s is not None else ''}TIMESTAMP ?"
     )
 
 

@@ -60,8 +60,9 @@ def test_a_service_without_a_column(tmp_path: Path) -> None:
 
     assert (0, "environment: ok\n") == (ended.code, ended.out)
     assert (
-        f"{PRODUCER}: warning: rules[0].service: webmial - the table has columns for imap, pop3, webmail, lmtp only; "
-        "logins of another service are on the topic, and the consumer skips them"
+        f"{PRODUCER}: warning: rules[0].service: webmial - the table as delivered has columns for imap, pop3, webmail, "
+        "lmtp only; logins of another service are on the topic, and the consumer skips them unless its [columns] names "
+        "it"
     ) == ended.err.splitlines()[0]
 
 
@@ -239,7 +240,7 @@ def test_a_table_with_some_of_the_columns(stack: Layout, topics: Topics, rows: S
     assert (
         f"{CONSUMER}: warning: the table statsdb.{name} lacks columns, which are not written: last_login_webmail, "
         "remote_ip_lmtp, remote_ip_pop3, remote_ip_webmail; logins of webmail are skipped, add what is wanted with "
-        "`cqlsh -f tables.cql`\n"
+        "`lastlogin schema apply`\n"
     ) == ended.err
 
 

@@ -42,6 +42,12 @@ def name(rows: StatsTable) -> Iterator[str]:
     rows.session.execute(f'DROP TABLE IF EXISTS statsdb."{name}"')
 
 
+def _wait_until_written(topics: Topics, consumer: ConsumerProcess) -> None:
+    # The first group of a new Kafka has no coordinator for a moment.
+    wait_until(lambda: bool(consumer.partitions()))
+    wait_until(lambda: topics.lag(consumer.group) == 0)
+
+
 @pytest.mark.parametrize("key", ["(userid, service)", "((userid, service))", "((service, userid))"])
 @pytest.mark.parametrize(("address_type", "absent"), [("text", ""), ("inet", None)])
 def test_a_row_per_service(
@@ -70,7 +76,7 @@ def test_a_row_per_service(
                 login(user, now - 7, service="lmtp"),
                 login(user, now - 7, service="sieve"),
             )
-        wait_until(lambda: topics.lag(consumer.group) == 0)
+        _wait_until_written(topics, consumer)
         assert [] == consumer.said("cassandra_failing")
         assert 60 == consumer.scrape()["unmapped_total"]
         assert 0 == consumer.stop()
@@ -121,7 +127,7 @@ def test_columns_of_ones_own(stack: Layout, topics: Topics, rows: StatsTable, na
             login(user, now - 7, service="managesieve", ip="192.0.2.2"),
             login(user, now - 7, service="pop3"),
         )
-        wait_until(lambda: topics.lag(consumer.group) == 0)
+        _wait_until_written(topics, consumer)
         assert 1 == consumer.scrape()["dead_letters_total{reason=unmapped}"]
         assert 0 == consumer.stop()
     found = rows.session.execute(
@@ -134,3 +140,27 @@ def test_columns_of_ones_own(stack: Layout, topics: Topics, rows: StatsTable, na
     [letter] = topics.letters()
     headers = dict(letter.headers)
     assert (b"unmapped", b"the table has no column for the service pop3") == (headers["reason"], headers["error"])
+
+
+def test_a_ttl(stack: Layout, topics: Topics, rows: StatsTable, name: str, tmp_path: Path) -> None:
+    """Case 28: it counts from the login, so that a replay adds nothing; what is older already is not written."""
+    rows.session.execute(
+        f'CREATE TABLE statsdb."{name}" (user text PRIMARY KEY, last_login_imap timestamp, remote_ip_imap inet)'
+    )
+    select = f'SELECT user, TTL(last_login_imap), TTL(remote_ip_imap), WRITETIME(last_login_imap) FROM statsdb."{name}"'
+    now, user = time.time_ns() // 1000, f"shape-{uuid4().hex}"
+    topics.publish(login(user, now - 500_000_000, ip="192.0.2.1"), login(f"{user}-old", now - 1_000_000_000))
+    ends_at: list[tuple[float, float]] = []
+    for _ in range(2):
+        with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__TABLE=name, TTL_S="1000") as consumer:
+            _wait_until_written(topics, consumer)
+            assert 1 == consumer.scrape()["expired_total"]
+            assert 0 == consumer.stop()
+        [(found, time_left_s, address_left_s, written_us)] = rows.session.execute(select)
+        assert (user, now - 500_000_000) == (found, written_us)
+        ends_at.append((time.time() + time_left_s, time.time() + address_left_s))
+        time.sleep(3)
+        topics.reset(consumer.group)
+
+    expected = now / 1e6 + 500
+    assert all(expected - 2 <= end <= expected + 2 for ends in ends_at for end in ends)

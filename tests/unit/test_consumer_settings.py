@@ -61,6 +61,8 @@ def test_schema_ids_name_versions() -> None:
         ("COLUMNS__TIMES", '{"sieve": "at"}', "columns.times"),
         ("COLUMNS__SERVICE", "service", "columns.time"),
         ("UNMAPPED", "drop", "unmapped"),
+        ("TTL_S", "0", "ttl_s"),
+        ("TTL_S", "630720001", "ttl_s"),
         ("LINGER", "1", "LINGER"),
     ],
 )
@@ -76,6 +78,11 @@ def test_what_cannot_be_is_refused_by_name(name: str, value: str, key: str) -> N
 def test_the_manuals_columns() -> None:
     """Without a word of the table it is the manual's."""
     assert TableMapping() == _load().table
+
+
+def test_a_ttl() -> None:
+    """It belongs to the table that is written."""
+    assert TableMapping(ttl_s=86_400) == _load(TTL_S="86400").table
 
 
 def test_columns_of_ones_own(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def test_insert_names_its_columns_and_the_write_time() -> None:
     ) == table.insert_cql(table.TableMapping(), "imap")
 
 
+def test_insert_of_what_is_forgotten() -> None:
+    """The seconds that are left stand before the write time."""
+    assert table.insert_cql(table.TableMapping(ttl_s=5), "imap").endswith(
+        "VALUES (?, ?, ?) USING TTL ? AND TIMESTAMP ?"
+    )
+
+
 def test_a_table_without_addresses_is_written_without() -> None:
     """The mapping shrinks to the columns that the table has."""
     mapping = table.TableMapping().restricted_to({"user", "last_login_imap", "remote_ip_pop3"})
