@@ -138,7 +138,7 @@ def log_columns(wanted: TableMapping, found: TableMapping) -> None:
         lacking: dict[str, Any] = {"action": "column_missing", "service": service}
         if service not in found.services:
             _log.warning(
-                "The table has no column for this service; its logins are skipped until one is added "
+                "The table has no column for this service; its logins are not written until one is added "
                 "(`lastlogin schema apply`) and the consumer restarted",
                 column=columns.time,
                 **lacking,

@@ -35,6 +35,8 @@ def imported(text: str, prefix: str) -> Imported:
     for key, what in (("contact_points", "host"), ("keyspace", "keyspace")):
         if key not in found:
             notes.append(Note(0, f"no {what} is given: set cassandra.{key}"))
+    if "password" in found:
+        notes.append(Note(0, "the password is in the output: keep it from others, or name a password_file"))
     if "service" in columns:
         notes.append(Note(0, "columns.services says which services are written; name all that you have"))
     if columns.get("address") != "":
