@@ -5,8 +5,9 @@ Cassandra's own: doc/native_protocol_v5.spec, 4.1.7 BATCH and 3 for its values; 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
+from time import time
 from typing import Any
 
 from cassandra import InvalidRequest
@@ -14,6 +15,7 @@ from cassandra.protocol import BatchMessage, InvalidRequestException, PreparedQu
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from lastlogin_consumer.decode import Login
+from lastlogin_schemas.table import MAX_TTL_S
 
 
 # kind (1: prepared), length of the statement's id
@@ -27,6 +29,9 @@ _TIME_ALONE = Struct(">iq")
 # length of the write time, write time in microseconds
 _STAMP = Struct(">iq")
 _LONG = 8
+# length of the TTL, TTL in seconds
+_TTL = Struct(">ii")
+_INT = 4
 # version, flags, stream, opcode, length of the body
 _HEADER = Struct(">BBhBI")
 # type, how many statements
@@ -36,12 +41,18 @@ _TAIL = {4: Struct(">HB"), 5: Struct(">HI")}
 
 
 class RowFormat:
-    """How a login of one service becomes a statement of a batch."""
+    """How a login of one service becomes a statement of a batch; with `service` where rows have a column for it."""
 
-    def __init__(self, prepared: PreparedStatement, *, address: bool) -> None:
+    def __init__(
+        self, prepared: PreparedStatement, *, address: bool, service: str | None = None, expires: bool = False
+    ) -> None:
         query_id = prepared.query_id
-        values = 4 if address else 3
+        values = 3 + address + (service is not None) + expires
         self._head = _STATEMENT.pack(1, len(query_id)) + query_id + _COUNT.pack(values)
+        if service is not None:
+            name = service.encode()
+            # The first value of the statement, and the same for each row.
+            self._head += _LENGTH.pack(len(name)) + name
         self._address = address
 
     def pack(self, login: Login) -> bytes:
@@ -53,6 +64,30 @@ class RowFormat:
         else:
             time = _TIME_ALONE.pack(_LONG, at_us // 1000)
         return b"".join((self._head, _LENGTH.pack(len(user)), user, time, _STAMP.pack(_LONG, at_us)))
+
+
+class ExpiringRowFormat(RowFormat):
+    """The same with the seconds until Cassandra forgets it, counted from the login: writing it again adds none."""
+
+    def __init__(
+        self,
+        prepared: PreparedStatement,
+        ttl_s: int,
+        *,
+        address: bool,
+        service: str | None = None,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        super().__init__(prepared, address=address, service=service, expires=True)
+        self._ttl_s = ttl_s
+        self._wall = wall
+
+    def pack(self, login: Login) -> bytes:
+        """As above, with the seconds that are left, at least one, before the write time."""
+        row = super().pack(login)
+        left_s = login.login_at_us // 1_000_000 + self._ttl_s - int(self._wall())
+        ttl = _TTL.pack(_INT, min(max(left_s, 1), MAX_TTL_S))
+        return row[: -_STAMP.size] + ttl + row[-_STAMP.size :]
 
 
 class PackedBatch(BatchStatement):  # type: ignore[misc] # no type information upstream

@@ -1,7 +1,7 @@
 """Logins into batches: who shares a coordinator shares a request, up to what a node takes without complaint. Pure."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Protocol
 
 from lastlogin_consumer.decode import Login
@@ -23,9 +23,12 @@ class Coordinators(Protocol):
         """Who coordinates requests for this partition key."""
 
 
-def batches(logins: Iterable[Login], ring: Coordinators) -> Iterator[list[Login]]:
+def batches(
+    logins: Iterable[Login], ring: Coordinators, key: Callable[[Login], bytes] | None = None
+) -> Iterator[list[Login]]:
     """Sort logins into batches of one coordinator each, the full ones first; a row that is too large goes alone.
 
+    `key` gives the partition key of a login's row; None where that is the user.
     Lazily: a window has some 50,000 logins, and no more are looked at than are needed for the next batch.
     """
     rows: dict[Hashable, list[Login]] = defaultdict(list)
@@ -33,7 +36,7 @@ def batches(logins: Iterable[Login], ring: Coordinators) -> Iterator[list[Login]
     coordinator = ring.coordinator
     for login in logins:
         user = login.user.encode()
-        whose = coordinator(user)
+        whose = coordinator(user if key is None else key(login))
         size = _ROW_BYTES + len(user) + len(login.address)
         batch = rows[whose]
         if batch and (len(batch) >= MAX_ROWS or sizes[whose] + size > MAX_BYTES):

@@ -1,22 +1,24 @@
 """What a record says: a login to be written, or poison to be set aside. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
-from lastlogin_schemas.address import column_bytes
+from lastlogin_schemas.address import column_bytes, column_text
 from lastlogin_schemas.codec import decode_login_event
 from lastlogin_schemas.errors import Undecodable, UndecodableReason
 from lastlogin_schemas.framing import split
 from lastlogin_schemas.headers import verify_checksum
 from lastlogin_schemas.login_fields import login_fields
 from lastlogin_schemas.schema import LOGIN_EVENT, Schema
+from lastlogin_schemas.table import AddressType
 
 
-# Beside records that cannot be read: a login from the future, and a row that Cassandra does not take.
-PoisonReason = UndecodableReason | Literal["future", "refused"]
-POISON_REASONS: tuple[PoisonReason, ...] = (*get_args(UndecodableReason), "future", "refused")
+# Beside records that cannot be read: a login from the future, one of a service without columns where these are wanted,
+# and a row that Cassandra does not take.
+PoisonReason = UndecodableReason | Literal["future", "unmapped", "refused"]
+POISON_REASONS: tuple[PoisonReason, ...] = (*get_args(UndecodableReason), "future", "unmapped", "refused")
 
 
 # `timestamp_type` of a topic with message.timestamp.type=LogAppendTime.
@@ -43,7 +45,7 @@ class Record(Protocol):
 class Login(NamedTuple):
     """What the table needs of a `LoginEvent`; a plain tuple, because one is made for each event.
 
-    `address` is the value of the `inet` column, no bytes for "no address". `checked` is False when the record
+    `address` is the value of its column, no bytes for "no address". `checked` is False when the record
     came without a checksum. At `offset` its record can be read again.
     """
 
@@ -72,11 +74,14 @@ class Decoder:
 
     `schema_ids` names the schema of each registry id (Confluent framing). A login more than `future_limit_s`
     after its record's append time is poison: written, it would win for ever. The record's time must be Kafka's
-    append time, which no mail host's clock can touch.
+    append time, which no mail host's clock can touch. Columns of addresses have the type `address_type`.
     """
 
-    def __init__(self, schema_ids: Mapping[int, Schema], future_limit_s: float) -> None:
+    def __init__(
+        self, schema_ids: Mapping[int, Schema], future_limit_s: float, address_type: AddressType = "inet"
+    ) -> None:
         self._schema_ids = schema_ids
+        self._column, self._column_bytes = _COLUMNS[address_type]
         self._future_limit_us = int(future_limit_s * 1_000_000)
 
     def decode(self, record: Record) -> Login | Poison:
@@ -94,7 +99,7 @@ class Decoder:
         if checked and schema is LOGIN_EVENT and (fields := login_fields(body)) is not None:
             user, service, login_at_us, ip = fields
             try:
-                found = Login(user.decode(), _text(service), login_at_us, _column(ip), checked, record.offset)
+                found = Login(user.decode(), _text(service), login_at_us, self._column(ip), checked, record.offset)
             except ValueError:
                 # The long way has words for what is wrong with it.
                 pass
@@ -102,7 +107,7 @@ class Decoder:
                 return self._judged(found, record)
         event = decode_login_event(body, schema)
         try:
-            address = column_bytes(event.remote_ip)
+            address = self._column_bytes(event.remote_ip)
         except ValueError:
             raise Undecodable("out_of_range", "remote_ip is not an address") from None
         login = Login(event.user, event.service, event.login_at_us, address, checked, record.offset)
@@ -115,12 +120,34 @@ class Decoder:
         return login
 
 
+class MappedDecoder(Decoder):
+    """Also takes a login for poison whose service is not one of `services()`."""
+
+    def __init__(
+        self,
+        schema_ids: Mapping[int, Schema],
+        future_limit_s: float,
+        address_type: AddressType,
+        services: Callable[[], Container[str]],
+    ) -> None:
+        super().__init__(schema_ids, future_limit_s, address_type)
+        self._services = services
+
+    def _judged(self, login: Login, record: Record) -> Login | Poison:
+        if login.service not in self._services():
+            return Poison(record, "unmapped", f"the table has no column for the service {login.service}")
+        return super()._judged(login, record)
+
+
 # Services are few, and the addresses of webmail hosts and phones come again; 1 MiB when full.
 @lru_cache(4_096)
 def _text(data: bytes) -> str:
     return data.decode()
 
 
-@lru_cache(4_096)
-def _column(address: bytes | None) -> bytes:
-    return b"" if address is None else column_bytes(address.decode())
+def _of_bytes(column: Callable[[str | None], bytes]) -> Callable[[bytes | None], bytes]:
+    return lru_cache(4_096)(lambda address: b"" if address is None else column(address.decode()))
+
+
+# An address as events have it, bytes or text, to the value of its column.
+_COLUMNS = {"inet": (_of_bytes(column_bytes), column_bytes), "text": (_of_bytes(column_text), column_text)}

@@ -42,6 +42,7 @@ _COUNTERS = (
         "Logins not written because a newer one of the same user and service was in the window.",
     ),
     ("unmapped", "unmapped", "Logins skipped because the table has no column for their service."),
+    ("expired", "expired", "Logins not written because they are older than ttl_s."),
     ("unchecked", "unchecked", "Logins that came without a checksum; they are written."),
     (
         "offsets_lost",
@@ -56,7 +57,7 @@ _COUNTERS = (
 
 @dataclass(slots=True)
 class Totals:
-    """What became of all records: each is in exactly one of written, merged, unmapped, set aside.
+    """What became of all records: each is in exactly one of written, merged, unmapped, expired, set aside.
 
     It is, once its window is written.
     """
@@ -65,6 +66,7 @@ class Totals:
     written: int = 0
     merged: int = 0
     unmapped: int = 0
+    expired: int = 0
     set_aside: Counter[PoisonReason] = field(default_factory=Counter)
     unchecked: int = 0
     lost: int = 0

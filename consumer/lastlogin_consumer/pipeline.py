@@ -83,7 +83,8 @@ class SetAside(Protocol):
 class Stages:
     """What the pipelines of one consumer have in common.
 
-    `clock` never goes back; `wall` is the time of day in seconds, as Kafka's append times are.
+    `clock` never goes back; `wall` is the time of day in seconds, as Kafka's append times are. Logins older than
+    `ttl_s` are not written.
     """
 
     decoder: Decoder
@@ -98,6 +99,7 @@ class Stages:
     breaker: Breaker = field(default_factory=Breaker)
     look_at_breaker_every_s: float = _BREAKER_LOOK_S
     occasionally: Occasionally = field(default_factory=partial(Occasionally, _LOG_INTERVAL_S))
+    ttl_s: int | None = None
 
 
 class PartitionPipeline:
@@ -272,7 +274,8 @@ class PartitionPipeline:
 
     async def _write_window(self) -> None:
         window, totals = self._window, self._stages.metrics.totals
-        logins, poison = window.logins, window.poison
+        newest, poison = window.logins, window.poison
+        logins = self._unexpired(newest)
         refusals = await self._stages.table.write(logins) if logins else ()
         if self._again.needed_for(refusals, self._position):
             self._go_back()
@@ -292,6 +295,7 @@ class PartitionPipeline:
             self._stages.metrics.batch_rows.observe(len(logins))
         totals.merged += window.merged + len(refusals)
         totals.unmapped += window.unmapped
+        totals.expired += len(newest) - len(logins)
         totals.unchecked += window.unchecked
         if window.unmapped_service is not None:
             self._say(
@@ -307,6 +311,14 @@ class PartitionPipeline:
         self._position = self._watermark
         self._window = self._new_window()
         self._moved()
+
+    def _unexpired(self, logins: list[Login]) -> list[Login]:
+        """Leave those out that Cassandra would forget at once."""
+        ttl_s = self._stages.ttl_s
+        if ttl_s is None:
+            return logins
+        oldest_us = (self._stages.wall() - ttl_s) * 1_000_000
+        return [login for login in logins if login.login_at_us > oldest_us]
 
     async def _wait_for_breaker(self) -> bool:
         """Return when records may be set aside, or nothing more is to be done; whether there was a rest."""

@@ -21,17 +21,16 @@ async def check(settings: ConsumerSettings, name: str) -> list[Finding]:
     return await findings(
         partial(asyncio.to_thread, check_bindable, settings.metrics, name),
         partial(check_topics, settings.kafka, topics),
-        partial(asyncio.to_thread, _look_at_table, settings.cassandra),
+        partial(asyncio.to_thread, _look_at_table, settings.cassandra, settings.table),
     )
 
 
-def _look_at_table(settings: CassandraSettings) -> list[Finding]:
+def _look_at_table(settings: CassandraSettings, wanted: TableMapping) -> list[Finding]:
     """Open the table as the writer does, within the deadline. Blocks."""
     nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
     found: list[Finding] = []
 
     def attempt() -> None:
-        wanted = TableMapping(settings.keyspace, settings.table)
         try:
             table = open_table(settings, wanted)
         except Exception as error:  # noqa: BLE001 - told to whoever waits
@@ -44,7 +43,7 @@ def _look_at_table(settings: CassandraSettings) -> list[Finding]:
                     f"the table {settings.keyspace}.{settings.table} lacks columns, which are not written: "
                     f"{', '.join(lacking)}; "
                     + (f"logins of {', '.join(skipped)} are skipped, " if skipped else "")
-                    + "add what is wanted with `cqlsh -f tables.cql`"
+                    + "add what is wanted with `lastlogin schema apply`"
                 )
             )
         table.close()

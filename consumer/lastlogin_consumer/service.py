@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.dead_letters import DeadLetters
-from lastlogin_consumer.decode import Decoder
+from lastlogin_consumer.decode import Decoder, MappedDecoder
 from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
 from lastlogin_consumer.pipeline import Stages
 from lastlogin_consumer.probe import a_leader_answers
@@ -22,7 +22,6 @@ from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
 from lastlogin_consumer.table import open_table
 from lastlogin_consumer.watchdog import STANDSTILL_S, Watchdog
 from lastlogin_consumer.writer import SILENCE_S, Writer
-from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import TEMPFAIL, Exit
@@ -52,7 +51,6 @@ class Consumer:
 
     def __init__(self, settings: ConsumerSettings) -> None:
         backoff = partial(Backoff, _RETRY_FIRST_S, _RETRY_CAP_S, SystemRandom())
-        cassandra = settings.cassandra
         options = client_options(settings.kafka, NAME)
         self._settings = settings
         self._backoff = backoff
@@ -61,23 +59,27 @@ class Consumer:
         self._endpoint = Endpoint(settings.metrics, NAME, registry, live=self.not_live, ready=self.not_ready)
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._writer = Writer(
-            TableMapping(cassandra.keyspace, cassandra.table),
-            partial(open_table, cassandra),
+            settings.table,
+            partial(open_table, settings.cassandra),
             backoff,
             self._metrics,
             # The driver itself gives a request up after the time-out, unless it is stuck.
-            silence_s=max(SILENCE_S, 2 * cassandra.request_timeout_s),
+            silence_s=max(SILENCE_S, 2 * settings.cassandra.request_timeout_s),
         )
         self._dead_letters = DeadLetters(options, settings.topics.dead_letters, backoff)
         self._breaker = Breaker(on=settings.breaker)
+        decoding = settings.schemas, settings.future_limit_s, settings.columns.address_type
         self._assignment = Assignment(
             Stages(
-                Decoder(settings.schemas, settings.future_limit_s),
+                Decoder(*decoding)
+                if settings.unmapped == "skip"
+                else MappedDecoder(*decoding, services=lambda: self._writer.services),
                 self._writer,
                 self._dead_letters,
                 settings.limits,
                 backoff,
                 self._metrics,
+                ttl_s=settings.ttl_s,
                 breaker=self._breaker,
             ),
             _REVOKE_DEADLINE_S,

@@ -1,14 +1,17 @@
 """Settings of the consumer; `deploy/consumer.toml` shows and explains them all."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import Schema
+from lastlogin_schemas.table import MAX_TTL_S, TableMapping
 from lastlogin_service.cassandra import CassandraSettings
+from lastlogin_service.columns import ColumnSettings
 from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.logs import ServiceSettings
@@ -49,12 +52,17 @@ class ConsumerSettings(ServiceSettings):
     # Hold everything back for 5 minutes when most records of a minute are bad. Without it all of them are set aside at
     # once, for a backlog that is known to be bad.
     breaker: bool = True
+    # What becomes of logins of a service that has no columns.
+    unmapped: Literal["skip", "dead_letter"] = "skip"
+    # None: logins stay until a newer one takes their place.
+    ttl_s: int | None = Field(default=None, ge=1, le=MAX_TTL_S)
     # Registry id (Confluent framing) -> version of the LoginEvent schema.
     schema_ids: SchemaIds = Field(default_factory=dict)
     window: WindowSettings = WindowSettings()
     kafka: KafkaSettings
     topics: TopicSettings = TopicSettings()
     cassandra: CassandraSettings
+    columns: ColumnSettings = ColumnSettings()
     metrics: MetricsSettings = MetricsSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
 
@@ -66,6 +74,12 @@ class ConsumerSettings(ServiceSettings):
     def schemas(self) -> dict[int, Schema]:
         """The schema of each registry id."""
         return schemas_of(self.schema_ids)
+
+    @property
+    def table(self) -> TableMapping:
+        """The table that is wanted."""
+        mapping = self.columns.mapping(self.cassandra.keyspace, self.cassandra.table)
+        return replace(mapping, ttl_s=self.ttl_s)
 
     @property
     def limits(self) -> WindowLimits:

@@ -1,8 +1,9 @@
 """A session with prepared statements for the table as Cassandra has it. Blocking: for threads of its own."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,17 +19,26 @@ from cassandra import (
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, NoHostAvailable, Session
 from cassandra.policies import HostDistance
 
-from lastlogin_consumer.batch_request import BatchHandler, PackedBatch, RowFormat, StatementsForgotten
+from lastlogin_consumer.batch_request import (
+    BatchHandler,
+    ExpiringRowFormat,
+    PackedBatch,
+    RowFormat,
+    StatementsForgotten,
+)
 from lastlogin_consumer.columns import Column, require_columns, usable_part
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.ring import Topology
+from lastlogin_schemas.ddl import plain
 from lastlogin_schemas.table import TableMapping, insert_cql
 from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 from lastlogin_service.exits import Exit
 
 
-_COLUMNS_CQL = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+_COLUMNS_CQL = (
+    "SELECT column_name, kind, type, position FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+)
 
 # Token and key, in hexadecimal.
 _KEY = re.compile(r"(0x)?DecoratedKey\([^)]*\)|(?<=Top keys are: ).*")
@@ -50,7 +60,14 @@ class OpenTable:
         """INSERT each login under its own time, in one request to the node that coordinates the first one."""
         formats = self.formats
         rows = [formats[login.service].pack(login) for login in logins]
-        return PackedBatch(rows, logins[0].user.encode(), self.mapping.keyspace)
+        first = logins[0]
+        return PackedBatch(rows, self.mapping.partition_key(first.user, first.service), self.mapping.keyspace)
+
+    @property
+    def key(self) -> Callable[[Login], bytes] | None:
+        """Partition key of a login's row; None where that is the user alone."""
+        mapping = self.mapping
+        return None if mapping.is_by_user else lambda login: mapping.partition_key(login.user, login.service)
 
     @property
     def local_dc(self) -> str:
@@ -66,7 +83,7 @@ class OpenTable:
         """
         found = _look_up(self.session, self.mapping)
         require_columns(self.mapping, found)
-        return replace(self, formats=_formats(self.session, self.mapping))
+        return replace(self, mapping=found, formats=_formats(self.session, found))
 
     def close(self) -> None:
         """Disconnect."""
@@ -100,12 +117,17 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
 
 def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
     rows = session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))
-    return usable_part(wanted, {row.column_name: Column(row.kind, row.type) for row in rows})
+    return usable_part(wanted, {row.column_name: Column(row.kind, row.type, row.position) for row in rows})
 
 
 def _formats(session: Session, mapping: TableMapping) -> dict[str, RowFormat]:
+    make = RowFormat if mapping.ttl_s is None else partial(ExpiringRowFormat, ttl_s=mapping.ttl_s)
     return {
-        service: RowFormat(session.prepare(insert_cql(mapping, service)), address=columns.address is not None)
+        service: make(
+            session.prepare(insert_cql(mapping, service)),
+            address=columns.address is not None,
+            service=service if mapping.service is not None else None,
+        )
         for service, columns in mapping.services.items()
     }
 
@@ -116,8 +138,8 @@ def log_columns(wanted: TableMapping, found: TableMapping) -> None:
         lacking: dict[str, Any] = {"action": "column_missing", "service": service}
         if service not in found.services:
             _log.warning(
-                "The table has no column for this service; its logins are skipped until one is added and the "
-                "consumer restarted",
+                "The table has no column for this service; its logins are not written until one is added "
+                "(`lastlogin schema apply`) and the consumer restarted",
                 column=columns.time,
                 **lacking,
             )
@@ -156,8 +178,8 @@ _REFUSALS = (TableNotReady, AuthenticationFailed, Unauthorized, InvalidRequest)
 # The first that fits; `{}` is the server's own words.
 _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
     (AuthenticationFailed, "Cassandra refuses the login: check username and password in [cassandra]"),
-    (Unauthorized, "missing rights, see GRANT MODIFY ON TABLE: {}"),
-    (StatementsForgotten, "the table is not as it was at the start, see tables.cql: {}"),
+    (Unauthorized, "missing rights: {}"),
+    (StatementsForgotten, "the table is not as it was at the start, see `lastlogin schema plan`: {}"),
     (InvalidRequest, "Cassandra refuses: {}"),
     (Unavailable, "too few replicas are up for the consistency level"),
     (WriteTimeout, "the replicas did not answer in time"),
@@ -167,6 +189,14 @@ _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
+# "User lastlogin has no MODIFY permission on <table statsdb.dovecot_stats> or any of its parents".
+_NO_RIGHT = re.compile(r"User (\S+) has no (\w+) permission on <table ([^.>]+)\.([^>]+)>")
+
+
 def _short(error: object) -> str:
     # The server's own words name columns, tables and roles; the one value among them is the key of a denied partition.
-    return _KEY.sub("key", " ".join(str(error).split()))[:200]
+    words = _KEY.sub("key", " ".join(str(error).split()))
+    if (found := _NO_RIGHT.search(words)) is None:
+        return words[:200]
+    role, right, keyspace, table = found.groups()
+    return f"{words[:200]}; in cqlsh: GRANT {right} ON TABLE {plain(keyspace)}.{plain(table)} TO {plain(role)}"

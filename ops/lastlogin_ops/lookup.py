@@ -5,11 +5,11 @@ Dovecot itself wrote may show the address of one login beside the time of anothe
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from lastlogin_schemas.table import ServiceColumns, TableMapping
+from lastlogin_schemas.table import SERVICES, ServiceColumns, TableMapping
 
 
 # Mail that arrives is not somebody who looks: these never make a mailbox "used".
@@ -59,38 +59,47 @@ class Lookup:
         return (use for use in self.uses.values() if use and (use.service in DELIVERIES) is delivery)
 
 
-def mapping_of(keyspace: str, table: str, columns: Iterable[tuple[str, str, str]]) -> TableMapping | None:
-    """Mapping of a table by its columns (name, kind, type); None when it is not of our shape.
+def mapping_of(wanted: TableMapping, columns: Iterable[tuple[str, str, str]]) -> TableMapping | None:
+    """Mapping of a table by its columns (name, kind, type); None when it is not of the shape that is wanted.
 
-    Any `last_login_<service>` of type timestamp is a service, those of the manual first.
+    Of the shape that is wanted unless told otherwise any `last_login_<service>` of type timestamp is a service, those
+    of the manual first.
     """
     columns = list(columns)
-    keys = [name for name, kind, _ in columns if kind == "partition_key"]
-    if len(keys) != 1 or any(kind == "clustering" for _, kind, _ in columns):
-        return None
+    keys = [name for name, kind, _ in columns if kind in ("partition_key", "clustering")]
     names = {name for name, _, _ in columns}
-    times = [name for name, _, kind in columns if kind == "timestamp" and name.startswith(_TIME)]
-    usual = list(TableMapping().services)
-    services = sorted(
-        (name.removeprefix(_TIME) for name in times),
-        key=lambda service: (usual.index(service) if service in usual else len(usual), service),
-    )
-    mapping = TableMapping(
-        keyspace, table, keys[0], {service: ServiceColumns(_TIME + service, _ADDRESS + service) for service in services}
-    )
-    return mapping.restricted_to(names) if services else None
+    if wanted == TableMapping(wanted.keyspace, wanted.table):
+        times = [name for name, _, kind in columns if kind == "timestamp" and name.startswith(_TIME)]
+        services = sorted(
+            (name.removeprefix(_TIME) for name in times),
+            key=lambda service: (SERVICES.index(service) if service in SERVICES else len(SERVICES), service),
+        )
+        columns_of = {service: ServiceColumns(_TIME + service, _ADDRESS + service) for service in services}
+        wanted = replace(wanted, user=keys[0] if keys else wanted.user, services=columns_of)
+    key = [wanted.user] if wanted.service is None else [wanted.user, wanted.service]
+    found = wanted.restricted_to(names)
+    return found if sorted(keys) == sorted(key) and found.services else None
+
+
+def one_row(mapping: TableMapping, rows: Sequence[Sequence[Any]]) -> Sequence[Any] | None:
+    """What `select_cql(mapping)` gave, also of a table with a row per service, as one row; None when there is none."""
+    if mapping.service is None or not rows:
+        return rows[0] if rows else None
+    by_service = {row[0]: row[1:] for row in rows}
+    none = (None,) * (len(rows[0]) - 1)
+    return [None, *(value for service in mapping.services for value in by_service.get(service, none))]
 
 
 def lookup_of(user: str, mapping: TableMapping, row: Sequence[Any]) -> Lookup:
-    """Read a row that `select_cql(mapping)` gave; its times are UTC without saying so, as the driver's are."""
+    """Read what `one_row` gave; its times are UTC without saying so, as the driver's are."""
     values = iter(row[1:])
     uses: dict[str, Use | None] = {}
     for service, columns in mapping.services.items():
         at, written = next(values), next(values)
         address, address_written = (next(values), next(values)) if columns.address is not None else (None, None)
-        uses[service] = (
-            Use(service, at.replace(tzinfo=UTC), address if address_written == written else None) if at else None
-        )
+        # "No address" is an empty text where addresses are text.
+        address = address if address and address_written == written else None
+        uses[service] = Use(service, at.replace(tzinfo=UTC), address) if at else None
     return Lookup(user, uses, any(columns.address for columns in mapping.services.values()))
 
 

@@ -9,6 +9,7 @@ import click
 
 from lastlogin_ops.program import Program
 from lastlogin_ops.quarantine_commands import quarantine_group
+from lastlogin_ops.schema_commands import schema_group
 from lastlogin_ops.show import show
 from lastlogin_ops.tail import tail
 from lastlogin_ops.topics_commands import topics_group
@@ -18,8 +19,8 @@ from lastlogin_service.settings import render
 
 _DEFAULT_FILE = Path("/etc/lastlogin/lastlogin.toml")
 
-_HELP = """Look up when a mailbox was last used, watch logins as they come, and look after the topics in Kafka and what
-was set aside there."""
+_HELP = """Look up when a mailbox was last used, watch logins as they come, and look after the topics in Kafka, what
+was set aside there, and the table in Cassandra."""
 
 _EPILOG = """\b
 Configuration:
@@ -29,8 +30,9 @@ Configuration:
 
 \b
 Exit codes:
-  0 found, or nothing to do     1 no such user or record, the topics need
-                                  changes, or some records still do not fit
+  0 found, or nothing to do     1 no such user or record, the topics or the
+                                  table need changes, or some records still
+                                  do not fit
   2 usage                       65 the row holds what is no time
   69 Kafka or Cassandra away    70 a defect of this program
   78 configuration, or missing rights
@@ -75,6 +77,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
     context.exit()
 
 
+main.add_command(schema_group)
 main.add_command(show)
 main.add_command(quarantine_group)
 main.add_command(tail)

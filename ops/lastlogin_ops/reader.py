@@ -13,7 +13,7 @@ from cassandra import (
 )
 from cassandra.cluster import NoHostAvailable, Session
 
-from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of
+from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of, one_row
 from lastlogin_schemas.table import TableMapping, select_cql
 from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 from lastlogin_service.exits import CONFIG, DATA, UNAVAILABLE, Exit
@@ -26,7 +26,6 @@ T = TypeVar("T")
 _DEADLINE_S = 10.0
 _CONTACT_POINTS = 4
 _CONNECT_TIMEOUT_S = 2.0
-_REQUEST_TIMEOUT_S = 5.0
 
 # What the driver's errors contain, and what it means for people.
 _CAUSES = (
@@ -41,39 +40,52 @@ _CAUSES = (
 _COLUMNS = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 
-def find(settings: CassandraSettings, user: str) -> Lookup | None:
+def find(settings: CassandraSettings, wanted: TableMapping, user: str) -> Lookup | None:
     """Look a user up; None when there is no row. Raises `Exit`: what Cassandra says, in words."""
 
     def read(session: Session) -> Lookup | None:
-        mapping = _mapping(session, settings)
-        row = session.execute(session.prepare(select_cql(mapping)), (user,)).one()
-        return lookup_of(user, mapping, tuple(row)) if row is not None else None
+        mapping = _mapping(session, wanted)
+        rows = session.execute(session.prepare(select_cql(mapping)), (user,)).all()
+        row = one_row(mapping, [tuple(row) for row in rows])
+        return lookup_of(user, mapping, row) if row is not None else None
 
-    return _ask(settings, read)
-
-
-def mapping(settings: CassandraSettings) -> TableMapping:
-    """Which columns the table has. Raises as `find`."""
-    return _ask(settings, lambda session: _mapping(session, settings))
+    return ask(settings, read)
 
 
-def _mapping(session: Session, settings: CassandraSettings) -> TableMapping:
-    name = f"{settings.keyspace}.{settings.table}"
-    columns = session.execute(_COLUMNS, (settings.keyspace, settings.table)).all()
+def mapping(settings: CassandraSettings, wanted: TableMapping) -> TableMapping:
+    """Which of the wanted columns the table has. Raises as `find`."""
+    return ask(settings, lambda session: _mapping(session, wanted))
+
+
+def columns_of(session: Session, wanted: TableMapping) -> list[tuple[str, str, str]]:
+    """Name, kind and type of each column of the table; none where there is no table."""
+    return [tuple(row) for row in session.execute(_COLUMNS, (wanted.keyspace, wanted.table)).all()]
+
+
+def _mapping(session: Session, wanted: TableMapping) -> TableMapping:
+    name = f"{wanted.keyspace}.{wanted.table}"
+    columns = columns_of(session, wanted)
     if not columns:
-        raise Exit(CONFIG, f"there is no table {name}: check cassandra.keyspace and cassandra.table, or make it")
-    found = mapping_of(settings.keyspace, settings.table, map(tuple, columns))
+        raise Exit(
+            CONFIG,
+            f"there is no table {name}: check cassandra.keyspace and cassandra.table, or make it with "
+            "`lastlogin schema apply`",
+        )
+    found = mapping_of(wanted, columns)
     if found is None:
-        raise Exit(CONFIG, f"the table {name} has no row per user with columns last_login_<service> (timestamp)")
+        times = ", ".join(dict.fromkeys(each.time for each in wanted.services.values()))
+        rows = "user" if wanted.service is None else f"user and {wanted.service}"
+        raise Exit(CONFIG, f"the table {name} has no row per {rows} with columns such as {times}: check [columns]")
     return found
 
 
-def _ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
+def ask(settings: CassandraSettings, question: Callable[[Session], T], deadline_s: float = _DEADLINE_S) -> T:
+    """Connect and ask, within the deadline. Raises `Exit`: what Cassandra says, in words."""
     points = settings.contact_points
     hurried = settings.model_copy(
         update={
             "contact_points": sample(points, min(len(points), _CONTACT_POINTS)),
-            "request_timeout_s": min(settings.request_timeout_s, _REQUEST_TIMEOUT_S),
+            "request_timeout_s": min(settings.request_timeout_s, deadline_s / 2),
         }
     )
     answer: list[T] = []
@@ -93,10 +105,10 @@ def _ask(settings: CassandraSettings, question: Callable[[Session], T]) -> T:
     # The driver bounds each step, not their sum.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(_DEADLINE_S)
+    thread.join(deadline_s)
     if answer:
         return answer[0]
-    raise failure_in_words(failure[0] if failure else TimeoutError(), settings)
+    raise failure_in_words(failure[0] if failure else TimeoutError(f"{deadline_s:g}"), settings)
 
 
 def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception:
@@ -105,14 +117,14 @@ def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception
     code = UNAVAILABLE
     match error:
         case TimeoutError():
-            message = f"Cassandra did not answer within {_DEADLINE_S:g} s ({nodes})"
+            message = f"Cassandra did not answer within {error} s ({nodes})"
         case UnresolvableContactPoints():
             message = f"no name in cassandra.contact_points resolves ({nodes})"
         case NoHostAvailable():
             code, message = _unreachable(error.errors)
             message += f" ({nodes})"
         case Unauthorized():
-            code, message = CONFIG, f"the user in [cassandra] may not read the table: {error}"
+            code, message = CONFIG, f"the user in [cassandra] lacks a right: {error}"
         case InvalidRequest():
             code, message = CONFIG, f"Cassandra refuses the query: {error}"
         case DriverException() if "Failed decoding" in str(error):

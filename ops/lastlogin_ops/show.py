@@ -28,10 +28,11 @@ def show(program: Program, user: str, *, as_json: bool, as_cql: bool) -> None:
     _check_user(user)
     settings = program.settings()
     cassandra = needed(settings.cassandra, "cassandra", "contact_points")
+    wanted = settings.columns.mapping(cassandra.keyspace, cassandra.table)
     if as_cql:
-        click.echo(f"{select_cql(reader.mapping(cassandra), literal(user))};")
+        click.echo(f"{select_cql(reader.mapping(cassandra, wanted), literal(user))};")
         return
-    found = reader.find(cassandra, user)
+    found = reader.find(cassandra, wanted, user)
     if found is not None:
         click.echo(json.dumps(document(found)) if as_json else text(found, datetime.now(UTC), None))
         return

@@ -105,7 +105,7 @@ def problems_of_dicts(dicts: Mapping[str, DictSettings], rules: Sequence[RuleSet
 
 
 def without_column(dicts: Mapping[str, DictSettings], rules: Sequence[RuleSettings]) -> Iterator[str]:
-    """Yield a sentence for each service that logins get and that no table of ours has a column for.
+    """Yield a sentence for each service that logins get and that the delivered table has no column for.
 
     A service that a later rule is about may become another one there.
     """
@@ -116,6 +116,6 @@ def without_column(dicts: Mapping[str, DictSettings], rules: Sequence[RuleSettin
         if service is None or service in columns or any(service in (rule.services or ()) for rule in later):
             continue
         yield (
-            f"{key}: {service} - the table has columns for {', '.join(columns)} only; logins of another service are on "
-            "the topic, and the consumer skips them"
+            f"{key}: {service} - the table as delivered has columns for {', '.join(columns)} only; logins of another "
+            "service are on the topic, and the consumer skips them unless its [columns] names it"
         )

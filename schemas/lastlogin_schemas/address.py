@@ -30,3 +30,8 @@ def column_bytes(text: str | None) -> bytes:
     Raises ValueError for what is not an address.
     """
     return _parse(text).packed if text is not None else b""
+
+
+def column_text(text: str | None) -> bytes:
+    """Value of a `text` column, the canonical text; no bytes for "no address". Raises ValueError as `column_bytes`."""
+    return canonical(text).encode() if text is not None else b""

@@ -16,10 +16,10 @@ from lastlogin_service.settings import Host, Section, matching
 from lastlogin_service.tls import certificate_problems, client_context
 
 
-# Cassandra's own limit for names of keyspaces and tables.
-Identifier = Annotated[
-    str, matching(r"[A-Za-z]\w{0,47}", "must be a name of up to 48 letters, digits and underscores, a letter first")
-]
+# Cassandra's own rule for keyspaces and tables. Names are quoted in all our CQL: capitals count.
+IDENTIFIER = r"\w{1,48}"
+IDENTIFIER_ALLOWED = "must be a name of up to 48 letters, digits and underscores"
+Identifier = Annotated[str, matching(IDENTIFIER, IDENTIFIER_ALLOWED)]
 _RECONNECT_FIRST_S = 1.0
 # A cluster that is back must be in use within 30 s, jitter and retry included; the driver's default is ten minutes.
 _RECONNECT_CAP_S = 15.0

@@ -2,6 +2,7 @@
 
 OK = 0
 DATA = 65  # EX_DATAERR: stored data is not what it should be
+NOINPUT = 66  # EX_NOINPUT: a file that was named cannot be read
 UNAVAILABLE = 69  # EX_UNAVAILABLE: Kafka or Cassandra does not answer
 SOFTWARE = 70  # EX_SOFTWARE: a defect of ours
 TEMPFAIL = 75  # EX_TEMPFAIL: starting again may help

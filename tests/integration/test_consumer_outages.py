@@ -262,7 +262,7 @@ def test_a_table_made_anew_is_waited_for(stack: Layout, topics: Topics, rows: St
         assert 0 == consumer.stop()
     rows.session.execute(f"DROP TABLE statsdb.{name}")
 
-    assert "tables.cql" in said[0]["why"]
+    assert "`lastlogin schema" in said[0]["why"]
     assert {event.user for event in later} == {row.user for row in found}
     assert [] == topics.letters()
 

@@ -289,5 +289,6 @@ def test_table_of_another_shape(stack: Layout, session: Session) -> None:
 
     assert ended.code == 78
     assert ended.err == (
-        f"lastlogin: the table statsdb.{table.name} has no row per user with columns last_login_<service> (timestamp)\n"
+        f"lastlogin: the table statsdb.{table.name} has no row per user with columns such as last_login_imap, "
+        "last_login_pop3, last_login_webmail, last_login_lmtp: check [columns]\n"
     )

@@ -20,7 +20,9 @@ from tests.support.memory import MemoryDeadLetters, MemoryPartition, MemoryTable
 class Bench:
     """Pipelines on a log, a table and a dead-letter topic in memory, with a clock of their own."""
 
-    def __init__(self, limits: WindowLimits | None = None, ask_end_every_s: float = 5.0) -> None:
+    def __init__(
+        self, limits: WindowLimits | None = None, ask_end_every_s: float = 5.0, ttl_s: int | None = None
+    ) -> None:
         self.clock = VirtualClock()
         # Time of day in seconds; the records' append time unless a test says otherwise.
         self.time = AT_US / 1e6
@@ -32,6 +34,7 @@ class Bench:
         self.partitions: list[MemoryPartition] = []
         self._limits = limits or WindowLimits(linger_s=0.2, max_records=1000, max_bytes=1_000_000)
         self._ask_end_every_s = ask_end_every_s
+        self._ttl_s = ttl_s
         self.assignment = self.new_assignment()
 
     def new_assignment(self) -> Assignment:
@@ -50,6 +53,7 @@ class Bench:
             self._ask_end_every_s,
             self.breaker,
             look_at_breaker_every_s=0,
+            ttl_s=self._ttl_s,
         )
         return Assignment(stages, 10)
 

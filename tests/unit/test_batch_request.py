@@ -10,8 +10,15 @@ from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.protocol import BatchMessage, ErrorMessage, InvalidRequestException, ProtocolHandler, QueryMessage
 from cassandra.query import BatchType
 
-from lastlogin_consumer.batch_request import BatchHandler, PackedBatch, RowFormat, StatementsForgotten
+from lastlogin_consumer.batch_request import (
+    BatchHandler,
+    ExpiringRowFormat,
+    PackedBatch,
+    RowFormat,
+    StatementsForgotten,
+)
 from lastlogin_consumer.decode import Login
+from lastlogin_schemas.table import MAX_TTL_S
 from tests.support.logins import AT_US
 
 
@@ -61,6 +68,35 @@ def test_the_frame_is_the_drivers(version: int, *, with_address: bool) -> None:
     ours = encoded(BatchHandler, request(batch._statements_and_parameters), version)
 
     assert encoded(ProtocolHandler, request(drivers), version) == ours
+
+
+@pytest.mark.parametrize("with_address", [True, False])
+def test_a_row_of_a_service(*, with_address: bool) -> None:
+    """Where rows have a column for the service its name is the first value, and one more is counted."""
+    address = b"\xc0\0\2\1"
+    plain = RowFormat(PREPARED, address=with_address).pack(login("a", address))
+    row = RowFormat(PREPARED, address=with_address, service="imap").pack(login("a", address))
+    head = 3 + len(ID)
+
+    assert plain[:head] == row[:head]
+    assert struct.pack(">H", 4 + with_address) + struct.pack(">i", 4) + b"imap" + plain[head + 2 :] == row[head:]
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "now_s", "left_s"),
+    [
+        (100, AT_US // 1_000_000 + 30.9, 70),
+        (100, AT_US // 1_000_000 + 500, 1),
+        (MAX_TTL_S, AT_US // 1_000_000 - 60, MAX_TTL_S),
+    ],
+)
+def test_a_row_that_is_forgotten(ttl_s: int, now_s: float, left_s: int) -> None:
+    """It has the seconds that are left since the login, one at least, before the write time."""
+    plain = RowFormat(PREPARED, address=True, service="imap", expires=True).pack(login("a", b"\xc0\0\2\1"))
+    form = ExpiringRowFormat(PREPARED, ttl_s, address=True, service="imap", wall=lambda: now_s)
+
+    assert plain[:-12] + struct.pack(">ii", 4, left_s) + plain[-12:] == form.pack(login("a", b"\xc0\0\2\1"))
+    assert struct.pack(">H", 6) == plain[3 + len(ID) : 5 + len(ID)]
 
 
 def test_other_requests_are_the_drivers() -> None:

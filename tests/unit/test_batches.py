@@ -64,3 +64,10 @@ def test_full_batches_come_before_all_logins_were_looked_at() -> None:
     assert MAX_ROWS == len(next(made))
     assert MAX_ROWS == len(next(made))
     assert 1_000 - 2 * MAX_ROWS - 1 == len(list(looked))
+
+
+def test_rows_have_the_coordinators_of_their_own_keys() -> None:
+    """Where the user alone is not the partition key, that key tells who coordinates."""
+    made = list(batches(logins(["ab", "ac", "bc"]), ByFirstByte(), lambda login: login.user.encode()[1:]))
+
+    assert [["ab"], ["ac", "bc"]] == [[login.user for login in batch] for batch in made]

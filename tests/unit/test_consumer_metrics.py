@@ -27,6 +27,7 @@ NAMES = {
     "rows_written_total",
     "deduplicated_total",
     "unmapped_total",
+    "expired_total",
     "unchecked_total",
     "dead_letters_total",
     "offsets_lost_total",
@@ -83,14 +84,15 @@ def test_totals_are_what_is_scraped(registry: CollectorRegistry, metrics: Consum
     """The pipelines' own numbers show, each under its name."""
     totals = metrics.totals
     totals.fetched, totals.written, totals.merged = 70, 3, 5
-    totals.unmapped, totals.unchecked, totals.lost = 7, 11, 13
+    totals.unmapped, totals.expired, totals.unchecked, totals.lost = 7, 9, 11, 13
     totals.set_aside.update(["future", "future"])
 
-    shown = ("events", "rows_written", "deduplicated", "unmapped", "unchecked", "offsets_lost")
-    assert [70, 3, 5, 7, 11, 13] == [_value(registry, f"{name}_total") for name in shown]
+    shown = ("events", "rows_written", "deduplicated", "unmapped", "expired", "unchecked", "offsets_lost")
+    assert [70, 3, 5, 7, 9, 11, 13] == [_value(registry, f"{name}_total") for name in shown]
     assert 2 == _value(registry, "dead_letters_total", reason="future")
     assert {
-        "fetched": 70, "written": 3, "merged": 5, "unmapped": 7, "unchecked": 11, "lost": 13, "set_aside": 2
+        "fetched": 70, "written": 3, "merged": 5, "unmapped": 7, "expired": 9, "unchecked": 11, "lost": 13,
+        "set_aside": 2,
     } == totals.summary()  # fmt: skip
 
 

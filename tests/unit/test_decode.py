@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastlogin_consumer.decode import POISON_REASONS, Decoder, Login, Poison
+from lastlogin_consumer.decode import POISON_REASONS, Decoder, Login, MappedDecoder, Poison
 from lastlogin_schemas import codec, framing
 from lastlogin_schemas.errors import UNDECODABLE_REASONS
 from lastlogin_schemas.event import RawWrite
@@ -92,7 +92,31 @@ def test_what_is_no_sound_event_is_poison(reason: str, value: bytes | None, head
 
 def test_every_reason_is_one_of_the_contracts_or_ours() -> None:
     """The reasons are a closed set."""
-    assert {*UNDECODABLE_REASONS, "future", "refused"} == set(POISON_REASONS)
+    assert {*UNDECODABLE_REASONS, "future", "unmapped", "refused"} == set(POISON_REASONS)
+
+
+def test_addresses_as_text() -> None:
+    """Where the column is text a login has the address in canonical text, read by either way."""
+    decoder = Decoder({}, 300, "text")
+    found = [
+        decoder.decode(each)
+        for each in (event_record(login(ip="2001:db8::1")), record(VALUE), event_record(login(ip=None)))
+    ]
+
+    assert [b"2001:db8::1", b"192.0.2.1", b""] == [each.address for each in found if isinstance(each, Login)]
+
+
+def test_services_without_columns_may_be_poison() -> None:
+    """Where they are to be set aside a login of another service is; which there are is asked each time."""
+    services = ["imap"]
+    decoder = MappedDecoder({}, 300, "inet", lambda: services)
+    found = decoder.decode(event_record(login(service="sieve")))
+
+    assert isinstance(found, Poison)
+    assert ("unmapped", "the table has no column for the service sieve") == (found.reason, found.detail)
+    assert isinstance(decoder.decode(event_record(LOGIN)), Login)
+    services.append("sieve")
+    assert isinstance(decoder.decode(event_record(login(service="sieve"))), Login)
 
 
 @pytest.mark.parametrize("ahead_us", [300_000_000, 0, -86_400_000_000])

@@ -3,9 +3,14 @@
 import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from lastlogin_consumer.decode import POISON_REASONS
+from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_docs.pages import DOCS
+from lastlogin_ops.settings import OpsSettings
+from lastlogin_schemas.table import ServiceColumns
+from lastlogin_service.settings import load
 from lastlogin_stack.layout import PROJECT_ROOT
 
 
@@ -51,6 +56,27 @@ def test_actions() -> None:
 
     assert None not in actions
     assert sorted(map(str, actions)) == sorted(told)
+
+
+def test_tables_of_other_shapes(tmp_path: Path) -> None:
+    """What the page shows of `[columns]` is accepted, by the consumer and by the command."""
+    blocks = re.findall(r"```toml\n(.*?)```", section("The table"), re.DOTALL)
+    found = []
+    for block in blocks:
+        file = tmp_path / "table.toml"
+        file.write_text(block, encoding="utf-8")
+        servers = {"CASSANDRA__CONTACT_POINTS": "c", "KAFKA__BOOTSTRAP_SERVERS": "k:9092"}
+        consumer = load(
+            ConsumerSettings, file, {f"LASTLOGIN_CONSUMER_{name}": value for name, value in servers.items()}
+        )
+        ops = load(OpsSettings, file, {f"LASTLOGIN_{name}": value for name, value in servers.items()})
+        assert consumer.columns == ops.columns
+        found.append(consumer.table)
+
+    own, users, last_login = found
+    assert ServiceColumns("last_login_managesieve", "remote_ip_managesieve") == own.services["managesieve"]
+    assert ServiceColumns("last_delivery", "last_lmtp_ip") == users.services["lmtp"]
+    assert ["userid", "service", "last_access", "last_ip"] == [name for name, _ in last_login.columns()]
 
 
 def test_reasons_of_dead_letters() -> None:

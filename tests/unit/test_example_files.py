@@ -17,6 +17,7 @@ from tests.support.certificates import make_certificate
 
 # What an example value needs beside it to be allowed.
 ENCRYPTED = {"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "CASSANDRA__TLS": "true"}
+BY_SERVICE = {"COLUMNS__TIME": "last_login", "COLUMNS__ADDRESS": "last_ip"}
 
 every_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 
@@ -75,7 +76,7 @@ def test_the_example_loads(program: Program) -> None:
 
 @every_program
 def test_everything_in_force_loads(program: Program, tmp_path: Path) -> None:
-    """With every comment sign taken away the file is accepted, where encryption is on and its files exist."""
+    """With every comment sign taken away the file is accepted, with encryption, its files, and a row per service."""
     certificate = make_certificate(tmp_path)
     secret = tmp_path / "secret"
     secret.write_text("secret\n")
@@ -92,7 +93,8 @@ def test_everything_in_force_loads(program: Program, tmp_path: Path) -> None:
     file = tmp_path / program.example.name
     file.write_text(content, encoding="utf-8")
     known = {"_".join(key) for key in keys(program.settings)}
-    environ = {"SOCKET__OWNER": getpass.getuser(), "SOCKET__GROUP": grp.getgrgid(os.getgid()).gr_name} | ENCRYPTED
+    environ = {"SOCKET__OWNER": getpass.getuser(), "SOCKET__GROUP": grp.getgrgid(os.getgid()).gr_name}
+    environ |= ENCRYPTED | BY_SERVICE
     variables = {
         program.prefix + name: value for name, value in environ.items() if name.replace("__", "_").lower() in known
     }

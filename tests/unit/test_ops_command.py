@@ -30,7 +30,16 @@ KAFKA = "LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"
 def test_help() -> None:
     """Without arguments, and on request, it explains itself."""
     assert lastlogin().output == lastlogin("--help").output
-    for fact in ("show", "topics", "quarantine", "deploy/lastlogin.toml", "/etc/lastlogin/lastlogin.toml", "69", "78"):
+    for fact in (
+        "show",
+        "topics",
+        "quarantine",
+        "schema",
+        "deploy/lastlogin.toml",
+        "/etc/lastlogin/lastlogin.toml",
+        "69",
+        "78",
+    ):
         assert fact in lastlogin("--help").output
     assert lastlogin("--version").output.startswith("lastlogin 0.")
 
@@ -49,6 +58,8 @@ def test_usage_errors() -> None:
         (("show", "u"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
         (("quarantine", "list"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("quarantine", "show", "0:1"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+        (("schema", "plan"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
+        (("schema", "apply"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
         (("tail",), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("topics", "plan"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("topics", "apply"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),

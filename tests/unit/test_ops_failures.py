@@ -117,11 +117,11 @@ def test_no_cassandra(error: Exception, code: int, begin: str) -> None:
         (
             Unauthorized("User x has no SELECT permission"),
             78,
-            "the user in [cassandra] may not read the table: User x has no SELECT permission",
+            "the user in [cassandra] lacks a right: User x has no SELECT permission",
         ),
         (InvalidRequest("no such thing"), 78, "Cassandra refuses the query: no such thing"),
         (DriverException("broken"), 69, "Cassandra could not answer (c1, c2 port 9042): broken"),
-        (TimeoutError(), 69, "Cassandra did not answer within 10 s (c1, c2 port 9042)"),
+        (TimeoutError("10"), 69, "Cassandra did not answer within 10 s (c1, c2 port 9042)"),
         (
             NoHostAvailable("Unable to connect to any servers", ["c1"]),
             69,

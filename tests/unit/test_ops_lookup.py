@@ -5,11 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lastlogin_ops.lookup import Lookup, Use, ago, document, lookup_of, mapping_of, text
+from lastlogin_ops.lookup import Lookup, Use, ago, document, lookup_of, mapping_of, one_row, text
 from lastlogin_schemas.table import ServiceColumns, TableMapping
 
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+WANTED = TableMapping("k", "t")
 BERLIN = ZoneInfo("Europe/Berlin")
 
 MANUAL = [
@@ -28,8 +29,8 @@ def cell(at: datetime, written: int, *address: object) -> tuple[object, ...]:
 
 def test_mapping_of_the_manuals_tables() -> None:
     """The manual's table is read with and without addresses, services in the order of the manual."""
-    plain = mapping_of("k", "t", MANUAL)
-    with_addresses = mapping_of("k", "t", MANUAL + ADDRESSES)
+    plain = mapping_of(WANTED, MANUAL)
+    with_addresses = mapping_of(WANTED, MANUAL + ADDRESSES)
 
     services = ("imap", "pop3", "lmtp")
     assert plain == TableMapping("k", "t", "user", {s: ServiceColumns(f"last_login_{s}", None) for s in services})
@@ -47,7 +48,7 @@ def test_mapping_of_more_services() -> None:
         ("last_login_comment", "regular", "text"),
         ("mailbox", "partition_key", "text"),
     ]
-    mapping = mapping_of("k", "t", columns)
+    mapping = mapping_of(WANTED, columns)
 
     assert mapping is not None
     assert (mapping.user, list(mapping.services)) == ("mailbox", ["webmail", "sieve"])
@@ -63,12 +64,47 @@ def test_mapping_of_more_services() -> None:
 )
 def test_tables_of_another_shape(columns: list[tuple[str, str, str]]) -> None:
     """A table without times, or with several rows a user, is not read."""
-    assert mapping_of("k", "t", columns) is None
+    assert mapping_of(WANTED, columns) is None
+
+
+def test_mapping_of_what_is_configured() -> None:
+    """Columns that are configured are looked for by name, and no others; the key must be theirs."""
+    services = {"imap": ServiceColumns("at", "ip"), "pop3": ServiceColumns("at", "ip")}
+    wanted = TableMapping("k", "t", "userid", services, "service", "text")
+    columns = [
+        ("at", "regular", "timestamp"),
+        ("last_login_lmtp", "regular", "timestamp"),
+        ("service", "clustering", "text"),
+        ("userid", "partition_key", "text"),
+    ]
+
+    found = mapping_of(wanted, columns)
+
+    assert found is not None
+    assert {"imap": ServiceColumns("at", None), "pop3": ServiceColumns("at", None)} == found.services
+    assert mapping_of(wanted, [each for each in columns if each[0] != "service"]) is None
+
+
+def test_a_row_per_service() -> None:
+    """Rows of services read as one, in the order of the services; an empty text is no address."""
+    services = {service: ServiceColumns("at", "ip") for service in ("imap", "pop3", "lmtp")}
+    mapping = TableMapping("k", "t", "userid", services, "service", "text")
+    rows = [("lmtp", *cell(NOW, 5, "", 5)), ("imap", *cell(NOW, 6, "192.0.2.1", 6))]
+
+    row = one_row(mapping, rows)
+
+    assert row is not None
+    assert {"imap": Use("imap", NOW, "192.0.2.1"), "pop3": None, "lmtp": Use("lmtp", NOW, None)} == lookup_of(
+        "u", mapping, row
+    ).uses
+    assert one_row(mapping, []) is None
+    assert one_row(WANTED, []) is None
+    assert one_row(WANTED, [("u", 1)]) == ("u", 1)
 
 
 def test_address_belongs_to_its_time() -> None:
     """An address counts only where it was written together with the time beside it."""
-    mapping = mapping_of("k", "t", MANUAL + ADDRESSES)
+    mapping = mapping_of(WANTED, MANUAL + ADDRESSES)
     assert mapping is not None
     row = (
         "u",

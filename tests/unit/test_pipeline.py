@@ -90,6 +90,20 @@ async def test_services_without_columns_are_passed(bench: Bench) -> None:
     assert Totals(fetched=1, unmapped=1) == bench.totals
 
 
+async def test_logins_that_would_be_forgotten_at_once_are_passed() -> None:
+    """With a TTL a login that is older than it is counted and not written; the others are."""
+    bench = Bench(ttl_s=60)
+    partition = bench.partition(login("a", AT_US - 60_000_000), login("b", AT_US - 59_000_000))
+    bench.start()
+    await until(lambda: partition.watermark == 2)
+
+    assert {} == bench.table.row("a")
+    assert "imap" in bench.table.row("b")
+    assert Totals(fetched=2, written=1, expired=1) == bench.totals
+    await bench.assignment.abandon()
+    bench.assignment.failed.cancel()
+
+
 async def test_a_damaged_record_holds_its_partition_after_all_before_it(bench: Bench) -> None:
     """Good records before the damaged one are written; nothing is skipped; it goes on when it can be read."""
     partition = bench.partition(*(login(f"user{n}") for n in range(10)))

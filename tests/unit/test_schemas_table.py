@@ -1,10 +1,14 @@
 """Addresses, order and the CQL of the table."""
 
+import re
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastlogin_schemas import address, table
+import lastlogin_schemas
+from lastlogin_schemas import address, ddl, table
 from lastlogin_schemas.order import newest_wins
 
 
@@ -30,6 +34,14 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         address.column_bytes(text)
 
 
+def test_addresses_as_text() -> None:
+    """A text column gets the canonical text, and no bytes for no address."""
+    assert b"192.0.2.1" == address.column_text("::ffff:192.0.2.1")
+    assert b"" == address.column_text(None)
+    with pytest.raises(ValueError, match=r"."):
+        address.column_text("localhost")
+
+
 def test_no_address_is_zero_bytes() -> None:
     """No address is written as an empty cell, which loses every tie and is no tombstone."""
     assert b"" == address.column_bytes(None)
@@ -52,6 +64,13 @@ def test_insert_names_its_columns_and_the_write_time() -> None:
     ) == table.insert_cql(table.TableMapping(), "imap")
 
 
+def test_insert_of_what_is_forgotten() -> None:
+    """The seconds that are left stand before the write time."""
+    assert table.insert_cql(table.TableMapping(ttl_s=5), "imap").endswith(
+        "VALUES (?, ?, ?) USING TTL ? AND TIMESTAMP ?"
+    )
+
+
 def test_a_table_without_addresses_is_written_without() -> None:
     """The mapping shrinks to the columns that the table has."""
     mapping = table.TableMapping().restricted_to({"user", "last_login_imap", "remote_ip_pop3"})
@@ -71,3 +90,41 @@ def test_names_and_literals_cannot_break_out() -> None:
 
     assert '"x""; DROP"."a""b"' == mapping.qualified_table
     assert table.select_cql(mapping, table.literal("o'brien")).endswith("= 'o''brien'")
+
+
+def test_a_row_per_service() -> None:
+    """The service is the first value of the INSERT; the look-up names the services that it wants."""
+    services = {service: table.ServiceColumns("at", "ip") for service in ("imap", "pop3")}
+    mapping = table.TableMapping("k", "t", "userid", services, "service")
+
+    assert (
+        'INSERT INTO "k"."t" ("service", "userid", "at", "ip") VALUES (?, ?, ?, ?) USING TIMESTAMP ?'
+    ) == table.insert_cql(mapping, "imap")
+    assert (
+        'SELECT "service", "at", WRITETIME("at"), "ip", WRITETIME("ip") FROM "k"."t" '
+        """WHERE "userid" = ? AND "service" IN ('imap', 'pop3')"""
+    ) == table.select_cql(mapping)
+    assert (
+        "CREATE TABLE IF NOT EXISTS k.t (userid text, service text, at timestamp, ip inet, "
+        "PRIMARY KEY (userid, service))"
+    ) == ddl.create_table(mapping)
+
+
+def test_cql_for_people() -> None:
+    """Names have quotes where they need them; a table that has everything needs nothing."""
+    mapping = table.TableMapping("Stats", "order", services={"imap": table.ServiceColumns("1st", None)})
+
+    assert 'ALTER TABLE "Stats"."order" ADD ("1st" timestamp)' == ddl.add_columns(mapping, {"user"})
+    assert ddl.add_columns(mapping, {"user", "1st"}) is None
+    assert (
+        "CREATE KEYSPACE IF NOT EXISTS \"Stats\" WITH replication = {'class': 'NetworkTopologyStrategy', 'a''b': 1, "
+        "'dc1': 3}"
+    ) == ddl.create_keyspace("Stats", {"dc1": 3, "a'b": 1})
+
+
+def test_the_delivered_table_is_the_mappings() -> None:
+    """What tables.cql makes has every column of the default mapping, with its type, and no other."""
+    text = (files(lastlogin_schemas) / "tables.cql").read_text("utf-8")
+    found = set(re.findall(r"(\w+) (text|timestamp|inet)\b", text))
+
+    assert set(table.TableMapping().columns()) == found

@@ -111,11 +111,13 @@ def test_names() -> None:
     """Hosts come without port, keyspace and table are plain names, the choices are listed."""
     host = "must be a host name (1 to 63 characters between dots) or address without port, which is a key of its own"
     levels = "LOCAL_QUORUM, QUORUM, EACH_QUORUM, LOCAL_ONE, ONE, TWO, THREE, ALL"
-    name = "must be a name of up to 48 letters, digits and underscores, a letter first"
-    assert problems(contact_points="a/b", keyspace="1x", table='x"; DROP', consistency="ANY", protocol_version="6") == [
+    name = "must be a name of up to 48 letters, digits and underscores"
+    assert problems(
+        contact_points="a/b", keyspace="1-x", table='x"; DROP', consistency="ANY", protocol_version="6"
+    ) == [
         f'cassandra.contact_points[0]: "a/b" - {host}',
         f'cassandra.consistency: "ANY" - must be one of {levels}',
-        f'cassandra.keyspace: "1x" - {name}',
+        f'cassandra.keyspace: "1-x" - {name}',
         f'cassandra.table: "x\\"; DROP" - {name}',
         'cassandra.protocol_version: "6" - must be a whole number, at least 4 and at most 5',
     ]

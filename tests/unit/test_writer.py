@@ -44,6 +44,7 @@ class Nodes:
         self.looks = self.sessions = 0
         self.session = SimpleNamespace(execute_async=self._execute)
         self.topology = SimpleNamespace(ring=Ring)
+        self.key = None
         self.formats = {"imap": None}
         self.mapping = TableMapping()
         self.local_dc = "dc1"

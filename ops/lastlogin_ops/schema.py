@@ -1,0 +1,79 @@
+"""What the table lacks of what `[columns]` wants: the CQL, and running it. `statements` is pure, the rest asks."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from cassandra.cluster import Session
+
+from lastlogin_ops.reader import ask, columns_of
+from lastlogin_schemas.ddl import add_columns, create_keyspace, create_table, name_of
+from lastlogin_schemas.table import TableMapping
+from lastlogin_service.cassandra import CassandraSettings
+from lastlogin_service.exits import CONFIG, Exit
+
+
+# Of each data centre, unless it has fewer nodes.
+_REPLICAS = 3
+# Nodes agree on a change of the schema within seconds.
+_DEADLINE_S = 60.0
+
+_KEYSPACE = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
+
+
+def planned(settings: CassandraSettings, wanted: TableMapping) -> list[str]:
+    """CQL that is needed, in order. Raises `Exit`: what Cassandra says, or what no CQL can change (78)."""
+    return ask(settings, lambda session: _planned(session, wanted))
+
+
+def apply(settings: CassandraSettings, wanted: TableMapping) -> list[str]:
+    """Run it, and return what was run. Safe to repeat and to interrupt. Raises as `planned`."""
+
+    def run(session: Session) -> list[str]:
+        needed = _planned(session, wanted)
+        for statement in needed:
+            session.execute(statement)
+        return needed
+
+    return ask(settings, run, _DEADLINE_S)
+
+
+def _planned(session: Session, wanted: TableMapping) -> list[str]:
+    nodes = Counter(host.datacenter for host in session.cluster.metadata.all_hosts())
+    keyspace = session.execute(_KEYSPACE, (wanted.keyspace,)).one() is not None
+    return statements(wanted, columns_of(session, wanted), None if keyspace else nodes)
+
+
+def statements(wanted: TableMapping, columns: Sequence[tuple[str, str, str]], nodes: Counter[str] | None) -> list[str]:
+    """CQL that a table with `columns` (name, kind, type) needs; none: there is no table.
+
+    `nodes` are those of each data centre where the keyspace is to be made, too. Raises `Exit`.
+    """
+    if columns:
+        _require_shape(wanted, columns)
+        added = add_columns(wanted, {name for name, _, _ in columns})
+        return [added] if added is not None else []
+    made = [create_table(wanted)]
+    if nodes is not None:
+        replicas = {name: min(_REPLICAS, count) for name, count in nodes.items()}
+        made.insert(0, create_keyspace(wanted.keyspace, replicas))
+    return made
+
+
+def _require_shape(wanted: TableMapping, columns: Iterable[tuple[str, str, str]]) -> None:
+    types = {name: type_name for name, _, type_name in columns}
+    key = {name for name, kind, _ in columns if kind in ("partition_key", "clustering")}
+    wanted_key = {wanted.user} if wanted.service is None else {wanted.user, wanted.service}
+    faults = (
+        [f"its key is {', '.join(sorted(key))}, must be {', '.join(sorted(wanted_key))}"] if key != wanted_key else []
+    )
+    faults += [
+        f"{name} is {types[name]}, must be {type_name}"
+        for name, type_name in wanted.columns()
+        if types.get(name, type_name) != type_name
+    ]
+    if faults:
+        raise Exit(
+            CONFIG,
+            f"the table {name_of(wanted)} is another, and no CQL changes that: {'; '.join(faults)}. See [columns], or "
+            "name another table in cassandra.table",
+        )
