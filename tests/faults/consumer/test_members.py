@@ -45,6 +45,8 @@ def test_members_come_and_go(
                 assert 0 == chosen.stop()
             else:
                 chosen.start()
+                # Before it serves this it has no handlers: SIGTERM would kill it.
+                assert 200 == chosen.get("/livez")[0]
             changes += 1
             assert [] == stream.passed_unwritten(members[0].group)
             lags.append(topics.lag(members[0].group))
