@@ -15,6 +15,7 @@ from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.dead_letters import DeadLetters
 from lastlogin_consumer.decode import Decoder, MappedDecoder
 from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
+from lastlogin_consumer.outage import Outage
 from lastlogin_consumer.pipeline import Stages
 from lastlogin_consumer.probe import a_leader_answers
 from lastlogin_consumer.settings import ConsumerSettings
@@ -47,7 +48,7 @@ _log = structlog.get_logger(NAME)
 
 
 class Consumer:
-    """Events topic to table. `start`, then `work` until it is enough, then `finish`; `close` in any case."""
+    """Events topic to table. `start`, then `work`, at any time enough: then `finish`; `close` in any case."""
 
     def __init__(self, settings: ConsumerSettings) -> None:
         backoff = partial(Backoff, _RETRY_FIRST_S, _RETRY_CAP_S, SystemRandom())
@@ -93,6 +94,7 @@ class Consumer:
         )
         self._standstill_limit_s = settings.linger_s + STANDSTILL_S
         self._watchdog = Watchdog(self._standstill_limit_s, self._standstill_s, self._kafka_answers)
+        self._outage = Outage(lambda: self._source.unanswered or self._assignment.problem is not None)
         self._started = self._stopping = self._topics_checked = self._rebuilt = False
         # What the step that `start` repeats has failed with.
         self._kafka_failure: str | None = None
@@ -136,13 +138,14 @@ class Consumer:
             fetched = self._metrics.totals.fetched
             source: asyncio.Task[None] = asyncio.create_task(self._source.run())
             watchdog = asyncio.create_task(self._watchdog.run())
+            outage: asyncio.Task[None] = asyncio.create_task(self._outage.run())
             try:
-                ends: set[asyncio.Future[None]] = {source, watchdog, self._assignment.failed}
+                ends: set[asyncio.Future[None]] = {source, watchdog, outage, self._assignment.failed}
                 ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for each in ended:
                     each.result()
             finally:
-                await cancel([source, watchdog])
+                await cancel([source, watchdog, outage])
             if self._rebuilt and fetched == self._metrics.totals.fetched:
                 raise Exit(TEMPFAIL, "nothing is done although Kafka answers, also with new clients; start me anew")
             await self._rebuild()

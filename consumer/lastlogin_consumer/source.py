@@ -189,8 +189,8 @@ class Source:
         self._member = False
         self._why = _JOINING
         self._partitions = 0
-        # Whether Kafka did when it was last asked; a member with partitions has other ways to find out.
-        self._answers = True
+        # Whether Kafka has not answered when it was last asked; a member with partitions has other ways to find out.
+        self.unanswered = False
         self._asked_at = clock()
 
     @property
@@ -198,7 +198,7 @@ class Source:
         """A sentence while we are not in the group, or stand by without partitions and Kafka does not answer."""
         if not self._member:
             return f"Not in the consumer group {self._group}: {self._why}"
-        return None if self._answers else "Kafka does not answer"
+        return "Kafka does not answer" if self.unanswered else None
 
     @property
     def outside_s(self) -> float:
@@ -235,9 +235,9 @@ class Source:
             await self.commit()
             await self._poll()
             if self._partitions:
-                self._answers = True
+                self.unanswered = False
             elif self._clock() - self._asked_at >= _ASK_EVERY_S:
-                self._answers = await self._ask()
+                self.unanswered = not await self._ask()
                 self._asked_at = self._clock()
 
     async def commit(self, timeout_s: float = _COMMIT_TIMEOUT_S) -> None:

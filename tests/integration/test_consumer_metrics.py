@@ -148,10 +148,14 @@ def test_kafka_away_is_seen(stack: Layout, topics: Topics, kafka: Kafka, tmp_pat
         assert ["Kafka cannot be used"] == [reason.partition(":")[0] for reason in late.reasons()]
         wait_until(lambda: consumer.reasons() != [])
         assert "Kafka does not answer" in consumer.reasons()[0]
+        consumer.wait_for("kafka_away")
         assert (0, 0) == consumer.lag()
+        assert [] == consumer.said("kafka_back")
         kafka.start()
         kafka.wait_ready()
         wait_until(lambda: consumer.scrape()["ready"] == late.scrape()["ready"] == 1, 90)
+        consumer.wait_for("kafka_back")
+        assert [] == late.said("kafka_away")
 
 
 def test_a_member_that_stands_by_tells_that_kafka_is_away(
@@ -169,6 +173,7 @@ def test_a_member_that_stands_by_tells_that_kafka_is_away(
         [standby] = [each for each in members if not each.partitions()]
         kafka.stop()
         wait_until(lambda: standby.reasons() == ["Kafka does not answer"])
+        standby.wait_for("kafka_away")
         kafka.start()
         kafka.wait_ready()
         wait_until(lambda: all(each.reasons() == [] for each in members), 90)

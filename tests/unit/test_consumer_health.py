@@ -63,6 +63,17 @@ async def test_a_member_without_partitions_is_ready() -> None:
     assert "rebalance" in (source.problem or "")
 
 
+async def test_an_unanswered_question_is_an_outage_of_kafka() -> None:
+    """What /readyz tells of a member without partitions the log tells too."""
+    consumer = _consumer()
+    assert not consumer._outage._away()
+
+    consumer._source.unanswered = True
+    assert consumer._outage._away()
+    consumer._source.assigned(set())
+    assert "Kafka does not answer" == consumer._source.problem
+
+
 async def test_a_cassandra_that_is_away_is_told_in_words() -> None:
     """Until the table is open the reason is what the last attempt failed with."""
     attempts = []
