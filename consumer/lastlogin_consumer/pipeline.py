@@ -254,7 +254,6 @@ class PartitionPipeline:
                 "not_append_time",
                 "The topic does not carry Kafka's append time, so that a wrong clock is not noticed; "
                 "see `lastlogin topics plan`",
-                partition=self._partition.number,
             )
         now = self._stages.clock()
         items = map(self._stages.decoder.decode, records)
@@ -290,6 +289,10 @@ class PartitionPipeline:
                 return
             await self._stages.set_aside.send(poison)
             totals.set_aside.update(each.reason for each in poison)
+            for each in poison:
+                self._say(
+                    "dead_lettered", "A record of no use was set aside", reason=each.reason, offset=each.record.offset
+                )
         if logins:
             totals.written += len(logins) - len(refusals)
             self._stages.metrics.batch_rows.observe(len(logins))
@@ -327,7 +330,6 @@ class PartitionPipeline:
             self._say(
                 "breaker_open",
                 "Most records of the last minute are bad; none is set aside for a while. What was deployed?",
-                partition=self._partition.number,
             )
             await asyncio.sleep(min(rest_s, self._stages.look_at_breaker_every_s))
             rested = True
@@ -375,7 +377,8 @@ class PartitionPipeline:
 
     async def _hold(self, failure: FetchFailed) -> None:
         """Wait before the next attempt, but not beyond the time at which the window is due."""
-        self._tell_held(self._position, failure)
+        self._moved()
+        self._say("partition_held", "Cannot read on; trying again", position=self._position, why=str(failure))
         due_in = self._window.due_in(self._stages.clock())
         pause_s = self._backoff.next()
         try:
@@ -386,17 +389,9 @@ class PartitionPipeline:
         finally:
             self._wait = None
 
-    def _tell_held(self, position: int, failure: FetchFailed) -> None:
-        self._moved()
-        self._say(
-            "partition_held",
-            "Cannot read on; trying again",
-            partition=self._partition.number,
-            position=position,
-            why=str(failure),
-        )
-
     def _say(self, action: str, sentence: str, **context: object) -> None:
-        suppressed = self._stages.occasionally.suppressed((action, self._partition.number))
+        partition = self._partition.number
+        # Once for each partition, dead letters once for each reason: all partitions have those of one bad sender.
+        suppressed = self._stages.occasionally.suppressed((action, context.get("reason", partition)))
         if suppressed is not None:
-            _log.warning(sentence, action=action, suppressed=suppressed, **context)
+            _log.warning(sentence, action=action, partition=partition, suppressed=suppressed, **context)

@@ -13,6 +13,7 @@ from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.pipeline import Stages
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_service.backoff import Backoff
+from lastlogin_service.logs import Occasionally
 from tests.support.logins import AT_US, event_record, record
 from tests.support.memory import MemoryDeadLetters, MemoryPartition, MemoryTable, VirtualClock
 
@@ -24,6 +25,8 @@ class Bench:
         self, limits: WindowLimits | None = None, ask_end_every_s: float = 5.0, ttl_s: int | None = None
     ) -> None:
         self.clock = VirtualClock()
+        # By which what repeats in the log is held back.
+        self.log_clock = VirtualClock()
         # Time of day in seconds; the records' append time unless a test says otherwise.
         self.time = AT_US / 1e6
         self.table = MemoryTable()
@@ -54,6 +57,7 @@ class Bench:
             self.breaker,
             look_at_breaker_every_s=0,
             ttl_s=self._ttl_s,
+            occasionally=Occasionally(30, self.log_clock),
         )
         return Assignment(stages, 10)
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_consumer.decode import Login
@@ -64,6 +65,26 @@ async def test_poison_is_set_aside_and_passed(bench: Bench) -> None:
     ]
     assert "imap" in bench.table.row("a")
     assert Totals(fetched=3, written=1, set_aside=Counter({"unknown_framing": 1, "null_value": 1})) == bench.totals
+
+
+async def test_dead_letters_are_logged_by_reason(bench: Bench) -> None:
+    """For each reason one line at once, with the place of the first record; the next one says how many there were."""
+    bench.partition(b"not an event", None, b"nor this", None, None)
+    bench.dead_letters.gate.close()
+    with capture_logs() as said:
+        bench.start()
+        await until(lambda: bench.dead_letters.gate.waiting == 1)
+        assert [] == said
+        bench.dead_letters.gate.open()
+        await until(lambda: bench.partitions[0].watermark == 5)
+        bench.log_clock.now += 30
+        bench.partitions[0].append(record(None))
+        await until(lambda: bench.partitions[0].watermark == 6)
+
+    assert [("unknown_framing", 0, 0, 0), ("null_value", 0, 1, 0), ("null_value", 0, 5, 2)] == [
+        (line["reason"], line["partition"], line["offset"], line["suppressed"]) for line in said
+    ]
+    assert {"dead_lettered"} == {line["action"] for line in said}
 
 
 async def test_dead_letters_that_cannot_be_sent_hold_their_partition_only(bench: Bench) -> None:
