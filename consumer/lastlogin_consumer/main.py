@@ -19,7 +19,7 @@ async def run(settings: ConsumerSettings) -> None:
         try:
             if await unless(stop, consumer.start()):
                 await unless(stop, consumer.work())
-                await consumer.finish()
+            await consumer.finish()
         except KafkaError as error:
             raise Exit(TEMPFAIL, f"the Kafka client has failed for good and must be started anew: {error}") from None
         finally:

@@ -75,6 +75,7 @@ def test_cassandra_away_at_the_start(stack: Layout, topics: Topics, cassandra_ga
     with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__PORT=str(cassandra_gate.port)) as consumer:
         consumer.wait_for("cassandra_failing")
         assert 0 == consumer.stop(5)
+        assert 0 == consumer.said("stopped")[0]["unfinished"]
         consumer.start()
         consumer.wait_for("cassandra_failing", 2)
         cassandra_gate.open()
