@@ -36,7 +36,8 @@ Each service serves three paths on one address, `[metrics]` in its settings:
 | lastlogin-consumer | `127.0.0.1:9469` | for Prometheus | 503: restart it | 503: rows are not written |
 
 Both health paths answer with JSON, and with sentences in `reasons` when something is wrong. The producer is ready
-without Kafka: its spool takes the logins meanwhile.
+without Kafka: its spool takes the logins meanwhile. That Cassandra is away the running consumer notices by the first
+row that it cannot write: until a login comes it stays ready.
 
 What to look at first:
 
