@@ -42,11 +42,12 @@ async def backlog(settings: KafkaSettings, topic: str, group: str) -> Backlog:
         partitions = [TopicPartition(topic, found["partition"]) for found in topics.get(topic, ())]
         if not partitions:
             raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it")
-        written = await _written(admin, group)
+        written = await committed_offsets(admin, group)
         return await _behind(settings, partitions, written)
 
 
-async def _written(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
+async def committed_offsets(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
+    """What the group has committed, of every topic; nothing of a group that nobody knows. Raises KafkaError."""
     while True:
         try:
             offsets = await admin.list_consumer_group_offsets(group)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lastlogin_ops.audit.command import audit
 from lastlogin_ops.program import Program
 from lastlogin_ops.quarantine_commands import quarantine_group
 from lastlogin_ops.schema_commands import schema_group
@@ -19,8 +20,8 @@ from lastlogin_service.settings import render
 
 _DEFAULT_FILE = Path("/etc/lastlogin/lastlogin.toml")
 
-_HELP = """Look up when a mailbox was last used, watch logins as they come, and look after the topics in Kafka, what
-was set aside there, and the table in Cassandra."""
+_HELP = """Look up when a mailbox was last used, watch logins as they come, prove that none is missing, and look after
+the topics in Kafka, what was set aside there, and the table in Cassandra."""
 
 _EPILOG = """\b
 Configuration:
@@ -31,8 +32,8 @@ Configuration:
 \b
 Exit codes:
   0 found, or nothing to do     1 no such user or record, the topics or the
-                                  table need changes, or some records still
-                                  do not fit
+                                  table need changes, some records still do
+                                  not fit, or the audit found something wrong
   2 usage                       65 the row holds what is no time
   69 Kafka or Cassandra away    70 a defect of this program
   78 configuration, or missing rights
@@ -77,6 +78,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
     context.exit()
 
 
+main.add_command(audit)
 main.add_command(schema_group)
 main.add_command(show)
 main.add_command(quarantine_group)

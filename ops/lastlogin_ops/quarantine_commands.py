@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from lastlogin_ops import audit
+from lastlogin_ops import audit_trail
 from lastlogin_ops.producer_rules import load_producer_file
 from lastlogin_ops.program import Program, needed
 from lastlogin_ops.quarantined import (
@@ -189,7 +189,7 @@ def replay_command(
     finally:
         # Also when it was interrupted: what is published by then stays so.
         if write and outcome.records:
-            audit.tell_replayed(settings.topics.quarantine, outcome)
+            audit_trail.tell_replayed(settings.topics.quarantine, outcome)
     click.echo(outcome.text(published=write))
     if not write and outcome.logins:
         click.echo("Nothing was published; --yes does it.")

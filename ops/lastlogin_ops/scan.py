@@ -27,7 +27,9 @@ _STOP_S = 5.0
 _NOT_FOUND = 1
 
 
-class _Range(NamedTuple):
+class Range(NamedTuple):
+    """Offsets of a partition from `start` to before `end`."""
+
     partition: TopicPartition
     start: int
     end: int
@@ -36,7 +38,7 @@ class _Range(NamedTuple):
 class Scan:
     """The records of some ranges of a topic, as they were when it began; `records` is at least how many."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, ranges: Sequence[_Range], settings: KafkaSettings) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, ranges: Sequence[Range], settings: KafkaSettings) -> None:
         self.records = sum(each.end - each.start for each in ranges)
         self._consumer = consumer
         self._ranges = ranges
@@ -54,7 +56,7 @@ class Scan:
             async for piece in self._pieces_of(each):
                 yield piece
 
-    async def _pieces_of(self, wanted: _Range) -> AsyncIterator[list[Any]]:
+    async def _pieces_of(self, wanted: Range) -> AsyncIterator[list[Any]]:
         loop = asyncio.get_running_loop()
         position, heard = wanted.start, loop.time()
         while position < wanted.end:
@@ -89,8 +91,16 @@ async def scanning(
     Raises `Exit`: Kafka is away (69), the topic is missing or may not be read (78), no record is at a place (1).
     """
     partitions = await partitions_of(settings, topic, "topics.quarantine")
+    async with reading(settings, "lastlogin-quarantine") as consumer:
+        consumer.assign(partitions)
+        yield Scan(consumer, await _ranges(consumer, partitions, since_ms, places), settings)
+
+
+@asynccontextmanager
+async def reading(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a client without a group, for a `Scan`. What Kafka raises inside becomes `Exit`."""
     consumer = AIOKafkaConsumer(
-        **client_options(settings, "lastlogin-quarantine"),
+        **client_options(settings, client_id),
         enable_auto_commit=False,
         # Only when records are deleted by age before they are read.
         auto_offset_reset="earliest",
@@ -99,8 +109,7 @@ async def scanning(
     )
     try:
         await consumer.start()
-        consumer.assign(partitions)
-        yield Scan(consumer, await _ranges(consumer, partitions, since_ms, places), settings)
+        yield consumer
     except KafkaError as error:
         raise in_words(error, "", settings) from None
     finally:
@@ -109,7 +118,7 @@ async def scanning(
 
 async def _ranges(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], since_ms: int | None, places: Sequence[Place]
-) -> list[_Range]:
+) -> list[Range]:
     first = await consumer.beginning_offsets(partitions)
     ends = await consumer.end_offsets(partitions)
     if places:
@@ -121,9 +130,9 @@ async def _ranges(
                     f"it has {first[partition]} to {ends[partition] - 1}" if partition else "there is no such partition"
                 )
                 raise Exit(_NOT_FOUND, f"there is no record {place} any more, or yet: {has}")
-        return [_Range(by_number[each.partition], each.offset, each.offset + 1) for each in sorted(set(places))]
+        return [Range(by_number[each.partition], each.offset, each.offset + 1) for each in sorted(set(places))]
     if since_ms is not None:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
         # None: nothing was appended since.
         first = {each: at.offset if (at := found.get(each)) is not None else ends[each] for each in partitions}
-    return [_Range(each, first[each], ends[each]) for each in partitions if first[each] < ends[each]]
+    return [Range(each, first[each], ends[each]) for each in partitions if first[each] < ends[each]]

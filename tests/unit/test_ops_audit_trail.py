@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from lastlogin_ops import audit
+from lastlogin_ops import audit_trail
 from lastlogin_ops.quarantined import found_in
 from lastlogin_ops.replaying import Outcome
 from tests.support.aside import WRITE, aside_record
@@ -31,7 +31,7 @@ def test_line_in_the_systems_log(monkeypatch: pytest.MonkeyPatch, lines: list[st
     outcome.judge(found_in(aside_record(WRITE), {}), lambda raw: raw)
 
     with capture_logs() as logged:
-        audit.tell_replayed("q", outcome)
+        audit_trail.tell_replayed("q", outcome)
 
     told: dict[str, Any] = json.loads(lines[0])
     assert told == {
@@ -51,6 +51,6 @@ def test_user_without_a_name(monkeypatch: pytest.MonkeyPatch, lines: list[str]) 
     monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
 
     with capture_logs():
-        audit.tell_replayed("q", Outcome())
+        audit_trail.tell_replayed("q", Outcome())
 
     assert json.loads(lines[0])["by"] == "4000000000"

@@ -1,0 +1,181 @@
+"""One audit, from the offsets to the report."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lastlogin_ops.audit import topics
+from lastlogin_ops.audit.events import login_in, place_of_letter
+from lastlogin_ops.audit.facts import Facts
+from lastlogin_ops.audit.report import Report
+from lastlogin_ops.audit.retention import deleted_before, retained_from
+from lastlogin_ops.audit.rows import PARTS, Table
+from lastlogin_ops.audit.sequences import Sequences
+from lastlogin_ops.audit.verdicts import judge
+from lastlogin_ops.scan import Scan, reading
+from lastlogin_ops.settings import OpsSettings
+from lastlogin_ops.stream import partitions_of
+from lastlogin_schemas.errors import Undecodable
+from lastlogin_schemas.headers import ORIGIN
+from lastlogin_service.kafka import KafkaSettings
+
+
+# Newest logins in memory before they go to disk: 20 MiB with names as they are, and at most so many bytes of names.
+_KEYS = 50_000
+_NAME_BYTES = 16 * 1024 * 1024
+# How exactly is known what a deletion by age took; a stream has some 200 such times.
+_MIN_BUCKET_MS = 60_000
+_BUCKETS = 200
+_DAY_MS = 86_400_000
+_ADVANCED = 10_000
+
+# Begins a phase of so much, and returns who is told how far it is.
+Phase = Callable[[str, int], Callable[[int], object]]
+
+
+@dataclass(slots=True)
+class Audit:
+    """An audit that runs once. `services` are those with columns; `settled_ms` is for `Sequences`."""
+
+    settings: OpsSettings
+    kafka: KafkaSettings
+    table: Table
+    services: Sequence[str]
+    report: Report
+    phase: Phase
+    now_ms: int
+    settled_ms: int
+
+    async def run(self, facts: Facts) -> None:
+        """Fill the report. Raises `Exit`.
+
+        The order matters. What is committed is written, or set aside, when the others are looked at. What came while
+        the table was read is read after it: some of it may be in the table.
+        """
+        names, kafka = self.settings.topics, self.kafka
+        partitions = await partitions_of(kafka, names.events, "topics.events")
+        aside = await partitions_of(kafka, names.quarantine, "topics.quarantine")
+        letters = await partitions_of(kafka, names.dead_letters, "topics.dead_letters")
+        committed = await topics.committed(kafka, self.report.group, names.events)
+        async with reading(kafka, "lastlogin-audit") as consumer:
+            events = await topics.extent(consumer, partitions)
+            quarantine = await topics.extent(consumer, aside)
+            dead = await topics.extent(consumer, letters)
+            expired_ms = self.now_ms - self.settings.topics.retention_days * _DAY_MS
+            kept = list(events.kept.values())
+            first_ms = min((each.first_ms for each in kept if each.first_ms is not None), default=self.now_ms)
+            sequences = Sequences(self.settled_ms, max(_MIN_BUCKET_MS, (self.now_ms - first_ms) // _BUCKETS))
+
+            await self._letters(topics.whole(consumer, kafka, dead), facts)
+            scan = topics.whole(consumer, kafka, quarantine)
+            self.report.quarantined = await self._quarantine(scan, sequences, facts)
+            await self._events(topics.whole(consumer, kafka, events), sequences, facts, committed)
+            await self._rows(facts)
+            await self._quarantine(await topics.since(consumer, kafka, quarantine), sequences, facts)
+            await self._events(await topics.since(consumer, kafka, events), sequences, facts, None)
+
+        facts.add_pieces(sequences.take_pieces())
+        self.report.streams = sequences.streams
+        self.report.unnumbered, self.report.unjudged = sequences.unnumbered, sequences.unjudged
+        self.report.cut_ms = deleted_before(kept, list(quarantine.kept.values()), expired_ms)
+        self.report.add_holes(sequences.holes(facts.pieces(), self.report.cut_ms))
+        self._judge(facts, retained_from(kept, expired_ms))
+
+    async def _letters(self, scan: Scan, facts: Facts) -> None:
+        advance = self.phase("dead letters", scan.records)
+        topic = self.settings.topics.events
+        async for piece in scan.pieces():
+            places = (place_of_letter(record.headers, topic) for record in piece)
+            facts.add_letters(place for place in places if place is not None)
+            self.report.letters += len(piece)
+            advance(len(piece))
+
+    async def _quarantine(self, scan: Scan, sequences: Sequences, facts: Facts) -> int:
+        advance = self.phase("quarantine", scan.records)
+        records = 0
+        async for piece in scan.pieces():
+            for record in piece:
+                sequences.add(dict(record.headers).get(ORIGIN), record.timestamp)
+            if sequences.full:
+                facts.add_pieces(sequences.take_pieces())
+            records += len(piece)
+            advance(len(piece))
+        return records
+
+    async def _events(
+        self, scan: Scan, sequences: Sequences, facts: Facts, committed: Mapping[int, int] | None
+    ) -> None:
+        """Read events; `committed` is None for those that came while the table was read."""
+        advance = self.phase("events" if committed is not None else "newer events", scan.records)
+        newest = _Newest(facts)
+        numbers = {service.encode(): number for number, service in enumerate(self.services)}
+        schemas = self.settings.tail.schemas
+        async for piece in scan.pieces():
+            partition = piece[0].partition
+            due_before = committed.get(partition, 0) if committed is not None else 0
+            letters = facts.letters(partition, piece[0].offset, piece[-1].offset)
+            unmapped = 0
+            for record in piece:
+                offset, headers = record.offset, record.headers
+                sequences.add(dict(headers).get(ORIGIN), record.timestamp)
+                if offset in letters:
+                    continue
+                try:
+                    user, service, login_at_us, address = login_in(record.value, headers, schemas)
+                except Undecodable:
+                    if offset < due_before:
+                        self.report.add_not_set_aside(partition, offset)
+                    continue
+                if (number := numbers.get(service)) is None:
+                    unmapped += 1
+                    continue
+                newest.add((user, number, offset >= due_before), (login_at_us, address, partition, offset))
+            if sequences.full:
+                facts.add_pieces(sequences.take_pieces())
+            newest.keep(_KEYS)
+            if committed is not None:
+                self.report.add_records(piece[0].timestamp, piece[-1].timestamp, len(piece))
+                self.report.pending += sum(record.offset >= due_before for record in piece)
+                self.report.unmapped += unmapped
+            advance(len(piece))
+        newest.keep(0)
+
+    async def _rows(self, facts: Facts) -> None:
+        advance = self.phase("table", PARTS)
+        pages = self.table.pages()
+        # The driver waits in a thread: the client of Kafka goes on living.
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            rows, parts = page
+            facts.add_rows(rows)
+            advance(parts)
+
+    def _judge(self, facts: Facts, begins_ms: int | None) -> None:
+        advance = self.phase("comparing", facts.most_cases())
+        for count, case in enumerate(facts.cases(), 1):
+            self.report.add_case(case, judge(case.due, case.pending, case.row, begins_ms))
+            if count % _ADVANCED == 0:
+                advance(_ADVANCED)
+
+
+class _Newest:
+    """Newest logins of those read last: most users come again soon, and need no place on disk each time."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._newest: dict[tuple[bytes, int, bool], tuple[int, bytes, int, int]] = {}
+        self._bytes = 0
+
+    def add(self, key: tuple[bytes, int, bool], known: tuple[int, bytes, int, int]) -> None:
+        rival = self._newest.get(key)
+        if rival is None:
+            self._bytes += len(key[0])
+        elif rival >= known:
+            return
+        self._newest[key] = known
+
+    def keep(self, keys: int) -> None:
+        """Put them on disk when there are more than so many."""
+        if len(self._newest) > keys or self._bytes > _NAME_BYTES:
+            self._facts.add_events((*key, *known) for key, known in self._newest.items())
+            self._newest = {}
+            self._bytes = 0

@@ -1,0 +1,81 @@
+"""`lastlogin audit`: whether a login is missing."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from lastlogin_ops import reader
+from lastlogin_ops.audit.checking import Audit, Phase
+from lastlogin_ops.audit.facts import Facts
+from lastlogin_ops.audit.report import MAX_SHOWN, Report
+from lastlogin_ops.audit.rows import table
+from lastlogin_ops.program import Program, needed
+from lastlogin_schemas.table import TableMapping
+
+
+_HELP = f"""Hold every event that Kafka still has against the table, and say what is missing or wrong.
+
+It reads the topics of events, quarantine and dead letters, and every row of the table: numbers that are missing in a
+producer's sequence; rows that are missing, older than their newest event, with another address or write time, or
+without an event; records that are no logins and were passed without a dead letter. It changes nothing, joins no
+group, and needs room for what it reads in TMPDIR: about 150 bytes for each login and row.
+
+Events that the consumer has not committed are not due. Rows that Dovecot itself wrote, and those older than the
+events, cannot be verified: they are counted, and are not wrong. --details names users.
+
+Exit codes: 0 nothing is wrong, 1 something is, 69 Kafka or Cassandra away, 78 configuration or rights. At most
+{MAX_SHOWN} of each kind are shown, all are counted.
+"""
+
+
+@click.command(help=_HELP)
+@click.option("--group", help="The consumer's group.  [default: lag.group of the configuration]")
+@click.option(
+    "--in-flight",
+    "in_flight_s",
+    type=click.IntRange(0, 86_400),
+    default=60,
+    show_default=True,
+    help="Seconds that a message may be on its way: numbers missing below younger ones are not judged yet.",
+)
+@click.option("--details", is_flag=True, help="Tell which rows are wrong: users, addresses, times. Personal data.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+@click.pass_obj
+def audit(program: Program, *, group: str | None, in_flight_s: int, details: bool, as_json: bool) -> None:
+    """Run one audit."""
+    settings = program.settings()
+    kafka = needed(settings.kafka, "kafka", "bootstrap_servers")
+    cassandra = needed(settings.cassandra, "cassandra", "contact_points")
+    now_ms = time.time_ns() // 1_000_000
+    # What the consumer writes: columns of other names are somebody else's.
+    written = TableMapping().services
+    mapping = reader.mapping(cassandra)
+    columns = {name for each in mapping.services.values() for name in (each.time, each.address) if name is not None}
+    mapping = mapping.restricted_to(columns & {n for each in written.values() for n in (each.time, each.address)})
+    report = Report(settings.topics.events, group or settings.lag.group, list(mapping.services), keeps_cases=details)
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        table(cassandra, mapping) as rows,
+        Facts() as facts,
+    ):
+        run = Audit(
+            settings, kafka, rows, report.services, report, _phases(progress), now_ms, now_ms - in_flight_s * 1000
+        )
+        asyncio.run(run.run(facts))
+    click.echo(json.dumps(report.document()) if as_json else report.text())
+    sys.exit(int(report.wrong > 0))
+
+
+def _phases(progress: Progress) -> Phase:
+    def phase(name: str, total: int) -> Callable[[int], object]:
+        task = progress.add_task(name, total=total)
+        return lambda count: progress.advance(task, count)
+
+    return phase

@@ -1,0 +1,121 @@
+"""Everything that an audit has read, on disk: it may be many times what fits into memory.
+
+SQLite's own temporary database: a file without a name, in SQLITE_TMPDIR, TMPDIR or /var/tmp, that is gone with the
+process. Rows are appended and sorted once, which costs a tenth of keeping an index.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from types import TracebackType
+from typing import Any, Self
+
+from lastlogin_ops.audit.sequences import Piece
+from lastlogin_ops.audit.verdicts import Case, Known, Row
+from lastlogin_service.exits import UNAVAILABLE, Exit
+
+
+# Of pages in memory, and as much again while it sorts.
+_CACHE_KIB = 48 * 1024
+
+_SCHEMA = """
+CREATE TABLE events (user BLOB, service INTEGER, pending INTEGER, login_at_us INTEGER, address BLOB,
+                     partition INTEGER, offset INTEGER);
+CREATE TABLE rows (user BLOB, service INTEGER, time_ms INTEGER, written_us INTEGER, address BLOB,
+                   address_written_us INTEGER);
+CREATE TABLE letters (partition INTEGER, offset INTEGER, PRIMARY KEY (partition, offset)) WITHOUT ROWID;
+CREATE TABLE pieces (stream BLOB, number INTEGER, bits BLOB);
+"""
+
+# User, number of the service, whether it is pending; then as `Known`.
+EventFact = tuple[bytes, int, bool, int, bytes, int, int]
+# User, number of the service; then as `Row`.
+RowFact = tuple[bytes, int, int, int, bytes | None, int | None]
+
+
+class Facts:
+    """The database, while the `with` block runs. What SQLite raises, for want of disk say, becomes `Exit` (69)."""
+
+    def __enter__(self) -> Self:
+        self._db = sqlite3.connect("", isolation_level=None)
+        # Nothing is ever rolled back, or read by somebody else.
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE", f"cache_size = -{_CACHE_KIB}"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(_SCHEMA)
+        self._db.execute("BEGIN")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        if isinstance(value, sqlite3.OperationalError):
+            raise Exit(
+                UNAVAILABLE, f"the temporary file cannot be used: {value}; room for it is taken where TMPDIR points"
+            ) from None
+
+    def add_events(self, events: Iterable[EventFact]) -> None:
+        """Keep events."""
+        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", events)
+
+    def add_rows(self, rows: Iterable[RowFact]) -> None:
+        """Keep rows."""
+        self._db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def add_letters(self, places: Iterable[tuple[int, int]]) -> None:
+        """Keep partition and offset of records that were set aside; repeated ones are one."""
+        self._db.executemany("INSERT OR IGNORE INTO letters VALUES (?, ?)", places)
+
+    def add_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Keep pieces of sequences."""
+        self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?)", pieces)
+
+    def letters(self, partition: int, first: int, last: int) -> set[int]:
+        """Offsets from first to last that were set aside."""
+        found = self._db.execute(
+            "SELECT offset FROM letters WHERE partition = ? AND offset BETWEEN ? AND ?", (partition, first, last)
+        )
+        return {offset for (offset,) in found}
+
+    def pieces(self) -> Iterator[Piece]:
+        """Every piece, sorted."""
+        return self._db.execute("SELECT stream, number, bits FROM pieces ORDER BY stream, number")
+
+    def most_cases(self) -> int:
+        """At most how many cases there are."""
+        ((count,),) = self._db.execute("SELECT (SELECT COUNT(*) FROM events) + (SELECT COUNT(*) FROM rows)")
+        return int(count)
+
+    def cases(self) -> Iterator[Case]:
+        """Every user and service of which there is an event or a row."""
+        events = self._grouped("SELECT * FROM events ORDER BY user, service")
+        rows = self._grouped("SELECT * FROM rows ORDER BY user, service")
+        event, row = next(events, None), next(rows, None)
+        while event is not None or row is not None:
+            key = min(each[0] for each in (event, row) if each is not None)
+            due = pending = shown = None
+            if event is not None and event[0] == key:
+                due, pending = _newest(event[1])
+                event = next(events, None)
+            if row is not None and row[0] == key:
+                # A page that was read twice gives a row twice.
+                shown = Row(*row[1][-1][2:])
+                row = next(rows, None)
+            yield Case(*key, due, pending, shown)
+
+    def _grouped(self, query: str) -> Iterator[tuple[tuple[bytes, int], list[Any]]]:
+        # A cursor of its own each; one group is in memory.
+        for key, group in groupby(self._db.execute(query), key=itemgetter(0, 1)):
+            yield key, list(group)
+
+
+def _newest(events: Iterable[Any]) -> tuple[Known | None, Known | None]:
+    due = pending = None
+    for _, _, waits, *known_of in events:
+        known = Known._make(known_of)
+        if waits:
+            pending = known if pending is None else max(pending, known)
+        else:
+            due = known if due is None else max(due, known)
+    return due, pending

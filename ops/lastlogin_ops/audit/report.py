@@ -1,0 +1,189 @@
+"""What an audit has found, for people and programs. Pure.
+
+User names and addresses are only in `cases`, which are kept when somebody asks for them.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from lastlogin_ops.audit.sequences import Hole
+from lastlogin_ops.audit.verdicts import UNVERIFIABLE, WRONG, Case, Verdict
+from lastlogin_ops.tailing import at_ms, iso_ms, visible
+
+
+# Of each kind.
+MAX_SHOWN = 100
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts, and the first of what is wrong. `keeps_cases` is whether rows are told one by one."""
+
+    topic: str
+    group: str
+    services: Sequence[str]
+    keeps_cases: bool = False
+    records: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+    pending: int = 0
+    unmapped: int = 0
+    quarantined: int = 0
+    letters: int = 0
+    streams: int = 0
+    cut_ms: int | None = None
+    unnumbered: int = 0
+    unjudged: int = 0
+    numbers_missing: int = 0
+    holes: list[Hole] = field(default_factory=list)
+    not_set_aside: int = 0
+    places: list[tuple[int, int]] = field(default_factory=list)
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    cases: dict[Verdict, list[Case]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def wrong(self) -> int:
+        """How much is wrong: numbers that are missing, records that are nowhere, rows."""
+        return self.numbers_missing + self.not_set_aside + sum(self.verdicts[each] for each in WRONG)
+
+    def add_records(self, first_ms: int, last_ms: int, count: int) -> None:
+        """Count records of one partition that follow each other, by the append times of the first and the last."""
+        self.records += count
+        self.first_ms = first_ms if self.first_ms is None else min(self.first_ms, first_ms)
+        self.last_ms = last_ms if self.last_ms is None else max(self.last_ms, last_ms)
+
+    def add_holes(self, holes: Iterable[Hole]) -> None:
+        """Count missing numbers."""
+        for hole in holes:
+            self.numbers_missing += hole.numbers
+            if len(self.holes) < MAX_SHOWN:
+                self.holes.append(hole)
+
+    def add_not_set_aside(self, partition: int, offset: int) -> None:
+        """Count a record that is no login, was passed, and is not among the dead letters."""
+        self.not_set_aside += 1
+        if len(self.places) < MAX_SHOWN:
+            self.places.append((partition, offset))
+
+    def add_case(self, case: Case, verdict: Verdict) -> None:
+        """Count a row, or its lack."""
+        self.verdicts[verdict] += 1
+        if self.keeps_cases and verdict in WRONG and len(self.cases[verdict]) < MAX_SHOWN:
+            self.cases[verdict].append(case)
+
+    def document(self) -> dict[str, Any]:
+        """Return it for programs."""
+        told: dict[str, Any] = {
+            "wrong": self.wrong,
+            "events": {
+                "topic": self.topic,
+                "records": self.records,
+                "first_appended_at": None if self.first_ms is None else iso_ms(self.first_ms),
+                "last_appended_at": None if self.last_ms is None else iso_ms(self.last_ms),
+                "group": self.group,
+                "pending": self.pending,
+                "unmapped": self.unmapped,
+                "not_set_aside": self.not_set_aside,
+                "places": [f"{partition}:{offset}" for partition, offset in self.places],
+            },
+            "quarantined": self.quarantined,
+            "dead_letters": self.letters,
+            "sequences": {
+                "streams": self.streams,
+                "missing": self.numbers_missing,
+                "holes": [hole._asdict() for hole in self.holes],
+                "judged_from": None if self.cut_ms is None else iso_ms(self.cut_ms),
+                "unnumbered": self.unnumbered,
+                "unjudged": self.unjudged,
+            },
+            "rows": {
+                "right": self.verdicts[Verdict.RIGHT],
+                "pending": self.verdicts[Verdict.PENDING],
+                "wrong": {each.value: self.verdicts[each] for each in WRONG},
+                "unverifiable": {each.value: self.verdicts[each] for each in UNVERIFIABLE},
+            },
+        }
+        if self.keeps_cases:
+            told["details"] = [self._case(case, verdict) for verdict, cases in self.cases.items() for case in cases]
+        return told
+
+    def _case(self, case: Case, verdict: Verdict) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "verdict": verdict.value,
+            "user": case.user.decode("utf-8", "backslashreplace"),
+            "service": self.services[case.service],
+            "event": None,
+            "row": None,
+        }
+        if case.due is not None:
+            told["event"] = {
+                "partition": case.due.partition,
+                "offset": case.due.offset,
+                "login_at_us": case.due.login_at_us,
+                "address": address_text(case.due.address),
+            }
+        if case.row is not None:
+            told["row"] = {
+                "time_ms": case.row.time_ms,
+                "written_us": case.row.written_us,
+                "address": address_text(case.row.address),
+                "address_written_us": case.row.address_written_us,
+            }
+        return told
+
+    def text(self) -> str:
+        """Return lines for people."""
+        span = ""
+        if self.first_ms is not None and self.last_ms is not None:
+            span = f", {at_ms(self.first_ms, None)} to {at_ms(self.last_ms, None)}"
+        lines = [
+            f"events     {self.records} records of {visible(self.topic)}{span}",
+            f"           {self.pending} are not due: {visible(self.group)} has not committed them",
+        ]
+        if self.unmapped:
+            lines.append(f"           {self.unmapped} are of services without a column")
+        if self.not_set_aside:
+            places = ", ".join(f"{partition}:{offset}" for partition, offset in self.places)
+            lines.append(f"  WRONG    {self.not_set_aside} are no logins, and no dead letters: {places}")
+        lines += [
+            f"aside      {self.quarantined} in quarantine, {self.letters} dead letters",
+            f"sequences  {self.streams} of a producer and epoch; {self.numbers_missing} numbers are missing",
+        ]
+        if self.cut_ms is not None:
+            lines.append(f"           judged from {at_ms(self.cut_ms, None)} on; some records before are deleted")
+        if self.unnumbered or self.unjudged:
+            lines.append(f"           {self.unnumbered} records have no number, {self.unjudged} were too many to judge")
+        for hole in self.holes:
+            to = f" to {hole.last}" * (hole.last > hole.first)
+            lines.append(f"  WRONG    {visible(hole.producer)}, epoch {hole.epoch}: {hole.first}{to}")
+        right, pending = self.verdicts[Verdict.RIGHT], self.verdicts[Verdict.PENDING]
+        lines.append(f"rows       {right} right, {pending} not due")
+        lines += [f"  WRONG    {self.verdicts[each]} {what}" for each, what in WRONG.items() if self.verdicts[each]]
+        lines += [
+            f"           {self.verdicts[each]} {what}: cannot be verified"
+            for each, what in UNVERIFIABLE.items()
+            if self.verdicts[each]
+        ]
+        lines += [_case_text(self._case(case, verdict)) for verdict, cases in self.cases.items() for case in cases]
+        lines.append("Nothing is wrong." if not self.wrong else "Something is wrong.")
+        return "\n".join(lines)
+
+
+def address_text(address: bytes | None) -> str | None:
+    """Return an address for people, None for none."""
+    if not address:
+        return None
+    return str(ip_address(address))
+
+
+def _case_text(case: dict[str, Any]) -> str:
+    event, row = case["event"], case["row"]
+    text = f"  {case['verdict']}: {visible(case['user'])}, {visible(case['service'])}"
+    if event:
+        text += f"; event {event['partition']}:{event['offset']}, login {event['login_at_us']} us, {event['address']}"
+    if row:
+        text += f"; row {row['time_ms']} ms, {row['address']}, written {row['written_us']} us"
+    return text
