@@ -59,6 +59,11 @@ bench-latency: ## from the login to its row, through both services (4 minutes; n
 	$(COMPILER)
 	@exec $(BIN)/python -m benchmarks.latency $(BENCH)
 
+.PHONY: bench-audit
+bench-audit: ## the audit of ten million events and a million rows (20 minutes; nothing else should run)
+	$(SETUP)
+	@exec $(BIN)/python -m benchmarks.audit $(BENCH)
+
 .PHONY: test-faults
 test-faults: ## kill -9, outages, damage and floods under load, with real imap processes; long cases scaled down (25 minutes at most)
 	$(SETUP)

@@ -15,9 +15,11 @@ import pytest
 from lastlogin_ops.audit.checking import Audit
 from lastlogin_ops.audit.facts import Facts
 from lastlogin_ops.audit.report import Report
+from lastlogin_ops.audit.rows import table
 from lastlogin_ops.audit.verdicts import Verdict
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_schemas.event import LoginEvent
+from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_stack.layout import Layout
 from tests.support.aside import WRITE
 from tests.support.audited import Audited, audited, details
@@ -58,7 +60,7 @@ def test_what_a_consumer_has_written(world: Audited, tmp_path: Path) -> None:
     """Ties, old logins that come late, copies, damaged and future records, quarantine: nothing is wrong."""
     events = logins(world, Random(3), 2_000)  # noqa: S311 - repeatable
     world.topics.publish(*events, *events[:50], world.login("u1@example.org", service="sieve"))
-    world.topics.publish(world.login("u2@example.org", 3_600_000_000))
+    world.topics.publish(world.login("future@example.org", 3_600_000_000))
     value, headers = message(world.login("u3@example.org"))
     world.topics.publish_raw(value[:-1], headers)
     world.topics.flush()
@@ -74,6 +76,7 @@ def test_what_a_consumer_has_written(world: Audited, tmp_path: Path) -> None:
     rows = len(world.table.cells())
     assert found["wrong"] == 0
     assert found["rows"]["right"] == rows > 1_000
+    assert found["rows"]["pending"] == 1
     assert found["rows"]["wrong"] == NOTHING_WRONG
     assert found["events"]["records"] == 2_000 + 50 + 4
     assert (found["events"]["unmapped"], found["events"]["pending"]) == (1, 0)
@@ -195,6 +198,20 @@ def test_passed_without_a_dead_letter(world: Audited) -> None:
     assert (found["events"]["not_set_aside"], found["events"]["places"]) == (1, ["1:0"])
 
 
+def test_dead_letters_that_became_rows(world: Audited) -> None:
+    """A login that is among the dead letters may have no row, or have it since the topic was read again."""
+    refused, written = world.login("refused"), world.login("written")
+    world.topics.publish(refused, written, partition=0)
+    for offset in (0, 1):
+        world.letter(partition=0, offset=offset)
+    world.write(written)
+    world.commit()
+
+    found = world.found(0)
+
+    assert (found["rows"]["pending"], found["dead_letters"]) == (2, 2)
+
+
 def test_what_retention_took(world: Audited) -> None:
     """Numbers and rows of records that were deleted by age are not wrong; they cannot be verified."""
     gone = [world.login(f"gone{number}") for number in range(5)]
@@ -250,6 +267,24 @@ def test_a_table_without_addresses(world: Audited) -> None:
     assert (found["rows"]["right"], found["events"]["unmapped"]) == (1, 1)
 
 
+def test_pages(world: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small the pages are, every row comes once."""
+    monkeypatch.setattr("lastlogin_ops.audit.rows._PAGE_ROWS", 2)
+    monkeypatch.setattr("lastlogin_ops.audit.rows.PARTS", 3)
+    world.write(*(world.login(f"u{number}", service=SERVICES[number % 4]) for number in range(101)))
+    settings = CassandraSettings(
+        contact_points=[world.layout.cassandra_address], port=world.layout.cassandra_port, table=world.table.name
+    )
+
+    with table(settings, world.mapping) as opened:
+        pages = list(opened.pages())
+
+    assert len(pages) > 50
+    assert 3 == sum(parts for _, parts in pages)
+    found = [(user.decode(), service) for rows, _ in pages for user, service, *_ in rows]
+    assert sorted(found) == sorted((f"u{number}", number % 4) for number in range(101))
+
+
 async def test_logins_while_it_runs(world: Audited) -> None:
     """What is published and written while the table is read is not wrong, and closes holes of late partitions."""
     first, late, last = world.login("first"), world.login("late"), world.login("last")
@@ -297,6 +332,7 @@ async def test_logins_while_it_runs(world: Audited) -> None:
 
 def test_what_it_cannot_do_without(world: Audited) -> None:
     """A group that has committed nothing, a missing topic and a missing table are a sentence and 78 each."""
+    assert 0 == world.run().code
     world.topics.publish(world.login("a"))
 
     done = world.run()
@@ -304,6 +340,9 @@ def test_what_it_cannot_do_without(world: Audited) -> None:
     nothing = f"the group {world.group} has committed nothing of {world.topics.events}: see --group and lag.group"
     assert done.err == f"lastlogin: {nothing}\n"
     world.commit()
+    away = world.run(KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (away.code, away.out) == (69, "")
+    assert away.err.startswith("lastlogin: Kafka does not answer at 127.0.0.1:1: ")
     for variable, key in (
         ("TOPICS__EVENTS", "topics.events"),
         ("TOPICS__QUARANTINE", "topics.quarantine"),

@@ -56,9 +56,16 @@ class Audited:
 
     def quarantined(self, raw: RawWrite) -> None:
         """Publish a write that was set aside."""
+        self._publish(self.quarantine, *published(raw))
+
+    def letter(self, partition: int, offset: int) -> None:
+        """Publish a dead letter about a record, whose bytes do not matter here."""
+        story = [("topic", self.topics.events), ("partition", str(partition)), ("offset", str(offset))]
+        self._publish(self.topics.dead_letters, None, b"", [(name, value.encode()) for name, value in story])
+
+    def _publish(self, topic: str, key: bytes | None, value: bytes, headers: Any) -> None:
         producer = Producer({"bootstrap.servers": self.topics.servers, "log_level": 0})
-        key, value, headers = published(raw)
-        producer.produce(self.quarantine, value, key, headers=headers)
+        producer.produce(topic, value, key, headers=headers)
         assert producer.flush(20) == 0
 
     def commit(self) -> None:

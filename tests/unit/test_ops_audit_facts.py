@@ -19,7 +19,7 @@ def test_cases() -> None:
         )
 
         assert facts.most_cases() == 7
-        assert list(facts.cases()) == [
+        assert sorted(facts.cases()) == [
             Case(b"a", 1, Known(7, b"", 0, 2), None, Row(2, 2_000, b"", 2_000)),
             Case(b"b", 0, Known(5, b"y", 0, 3), Known(4, b"", 1, 9), None),
             Case(b"c", 0, None, None, Row(1, 1_000, None, None)),

@@ -33,7 +33,7 @@ def test_nothing_wrong() -> None:
     assert lines[1:] == [
         "           1 are not due: group has not committed them",
         "aside      0 in quarantine, 0 dead letters",
-        "sequences  0 of a producer and epoch; 0 numbers are missing",
+        "sequences  0, one for each producer and epoch; 0 numbers are missing",
         "rows       1 right, 1 not due",
         "           1 newer than every event: cannot be verified",
         "Nothing is wrong.",

@@ -35,6 +35,7 @@ def test_help() -> None:
         "topics",
         "quarantine",
         "schema",
+        "audit",
         "deploy/lastlogin.toml",
         "/etc/lastlogin/lastlogin.toml",
         "69",
@@ -56,6 +57,7 @@ def test_usage_errors() -> None:
     ("arguments", "key"),
     [
         (("show", "u"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
+        (("audit",), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("quarantine", "list"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("quarantine", "show", "0:1"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("schema", "plan"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
@@ -116,6 +118,20 @@ def test_cassandra_away(unused_tcp_port: int) -> None:
         assert result.stderr.startswith("lastlogin: Cassandra does not answer: [Errno 111] ")
         assert result.stderr.endswith(f" (127.0.0.1 port {unused_tcp_port})\n")
         assert result.stderr.count("\n") == 1
+
+
+def test_audit_without_servers(unused_tcp_port: int) -> None:
+    """The table is needed as well, and a Cassandra that is away is 69; bad arguments are usage errors before that."""
+    kafka = {KAFKA: "127.0.0.1:1"}
+    assert lastlogin("audit", **kafka).stderr.startswith("lastlogin: [cassandra] is not configured: ")
+    cassandra = {CASSANDRA: "127.0.0.1", "LASTLOGIN_CASSANDRA__PORT": str(unused_tcp_port)}
+
+    away = lastlogin("audit", **kafka, **cassandra)
+
+    assert (away.exit_code, away.stdout) == (69, "")
+    assert away.stderr.startswith("lastlogin: Cassandra does not answer: ")
+    assert away.stderr.count("\n") == 1
+    assert 2 == lastlogin("audit", "--in-flight", "x", **kafka, **cassandra).exit_code
 
 
 def test_cassandra_unknown() -> None:

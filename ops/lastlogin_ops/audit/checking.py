@@ -17,6 +17,7 @@ from lastlogin_ops.settings import OpsSettings
 from lastlogin_ops.stream import partitions_of
 from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.headers import ORIGIN
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka import KafkaSettings
 
 
@@ -59,11 +60,14 @@ class Audit:
         committed = await topics.committed(kafka, self.report.group, names.events)
         async with reading(kafka, "lastlogin-audit") as consumer:
             events = await topics.extent(consumer, partitions)
+            if events.records and not committed:
+                group = self.report.group
+                raise Exit(
+                    CONFIG, f"the group {group} has committed nothing of {names.events}: see --group and lag.group"
+                )
             quarantine = await topics.extent(consumer, aside)
             dead = await topics.extent(consumer, letters)
-            expired_ms = self.now_ms - self.settings.topics.retention_days * _DAY_MS
-            kept = list(events.kept.values())
-            first_ms = min((each.first_ms for each in kept if each.first_ms is not None), default=self.now_ms)
+            first_ms = min((each.first_ms for each in events.kept.values() if each.first_ms), default=self.now_ms)
             sequences = Sequences(self.settled_ms, max(_MIN_BUCKET_MS, (self.now_ms - first_ms) // _BUCKETS))
 
             await self._letters(topics.whole(consumer, kafka, dead), facts)
@@ -73,11 +77,15 @@ class Audit:
             await self._rows(facts)
             await self._quarantine(await topics.since(consumer, kafka, quarantine), sequences, facts)
             await self._events(await topics.since(consumer, kafka, events), sequences, facts, None)
+            # Not as it was: some may have been deleted before it was read.
+            kept = list((await topics.extent(consumer, partitions)).kept.values())
+            kept_aside = list((await topics.extent(consumer, aside)).kept.values())
 
+        expired_ms = self.now_ms - self.settings.topics.retention_days * _DAY_MS
         facts.add_pieces(sequences.take_pieces())
         self.report.streams = sequences.streams
         self.report.unnumbered, self.report.unjudged = sequences.unnumbered, sequences.unjudged
-        self.report.cut_ms = deleted_before(kept, list(quarantine.kept.values()), expired_ms)
+        self.report.cut_ms = deleted_before(kept, kept_aside, expired_ms)
         self.report.add_holes(sequences.holes(facts.pieces(), self.report.cut_ms))
         self._judge(facts, retained_from(kept, expired_ms))
 
@@ -118,24 +126,25 @@ class Audit:
             for record in piece:
                 offset, headers = record.offset, record.headers
                 sequences.add(dict(headers).get(ORIGIN), record.timestamp)
-                if offset in letters:
-                    continue
+                # A dead letter may have become a row since: a guardrail was raised, and the topic read again.
+                may_wait = offset >= due_before or offset in letters
                 try:
                     user, service, login_at_us, address = login_in(record.value, headers, schemas)
                 except Undecodable:
-                    if offset < due_before:
+                    if not may_wait:
                         self.report.add_not_set_aside(partition, offset)
                     continue
                 if (number := numbers.get(service)) is None:
                     unmapped += 1
                     continue
-                newest.add((user, number, offset >= due_before), (login_at_us, address, partition, offset))
+                newest.add((user, number, may_wait), (login_at_us, address, partition, offset))
             if sequences.full:
                 facts.add_pieces(sequences.take_pieces())
             newest.keep(_KEYS)
             if committed is not None:
                 self.report.add_records(piece[0].timestamp, piece[-1].timestamp, len(piece))
-                self.report.pending += sum(record.offset >= due_before for record in piece)
+                if piece[-1].offset >= due_before:
+                    self.report.pending += sum(record.offset >= due_before for record in piece)
                 self.report.unmapped += unmapped
             advance(len(piece))
         newest.keep(0)

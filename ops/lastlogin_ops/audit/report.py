@@ -150,7 +150,7 @@ class Report:
             lines.append(f"  WRONG    {self.not_set_aside} are no logins, and no dead letters: {places}")
         lines += [
             f"aside      {self.quarantined} in quarantine, {self.letters} dead letters",
-            f"sequences  {self.streams} of a producer and epoch; {self.numbers_missing} numbers are missing",
+            f"sequences  {self.streams}, one for each producer and epoch; {self.numbers_missing} numbers are missing",
         ]
         if self.cut_ms is not None:
             lines.append(f"           judged from {at_ms(self.cut_ms, None)} on; some records before are deleted")

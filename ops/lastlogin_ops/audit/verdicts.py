@@ -71,8 +71,9 @@ UNVERIFIABLE = {
 def judge(due: Known | None, pending: Known | None, row: Row | None, begins_ms: int | None) -> Verdict:
     """Judge one row.
 
-    `due` is the newest event that the consumer has committed, `pending` the newest of those after it, of which some or
-    none may be written. Of logins from `begins_ms` on every event is retained; None: of none.
+    `due` is the newest event that the consumer must have written, `pending` the newest of those that it may have
+    written: what is not committed, and dead letters. Of logins from `begins_ms` on every event is retained; None: of
+    none.
     """
     if row is None:
         return Verdict.PENDING if due is None else Verdict.MISSING
