@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import click
 from rich.console import Console
@@ -18,6 +19,8 @@ from lastlogin_ops.audit.report import MAX_SHOWN, Report
 from lastlogin_ops.audit.rows import table
 from lastlogin_ops.program import Program, needed
 from lastlogin_schemas.table import TableMapping
+from lastlogin_service.cassandra import CassandraSettings
+from lastlogin_service.exits import CONFIG, Exit
 
 
 # Tuples that wait for the disk make Python's collector run in vain: a fifth of all CPU with its own threshold.
@@ -57,11 +60,7 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
     kafka = needed(settings.kafka, "kafka", "bootstrap_servers")
     cassandra = needed(settings.cassandra, "cassandra", "contact_points")
     now_ms = time.time_ns() // 1_000_000
-    # What the consumer writes: columns of other names are somebody else's.
-    written = TableMapping().services
-    mapping = reader.mapping(cassandra)
-    columns = {name for each in mapping.services.values() for name in (each.time, each.address) if name is not None}
-    mapping = mapping.restricted_to(columns & {n for each in written.values() for n in (each.time, each.address)})
+    mapping = _written(cassandra, settings.columns.mapping(cassandra.keyspace, cassandra.table))
     report = Report(settings.topics.events, group or settings.lag.group, list(mapping.services), keeps_cases=details)
     gc.set_threshold(_COLLECT_AFTER)
     console = Console(stderr=True)
@@ -76,6 +75,16 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
         asyncio.run(run.run(facts))
     click.echo(json.dumps(report.document()) if as_json else report.text())
     sys.exit(int(report.wrong > 0))
+
+
+def _written(cassandra: CassandraSettings, wanted: TableMapping) -> TableMapping:
+    """What of the table the consumer writes. Raises `Exit`."""
+    if wanted.service is not None or wanted.address_type != "inet":
+        raise Exit(CONFIG, "only tables with a row per user and addresses of the type inet are audited: see [columns]")
+    found = reader.mapping(cassandra, wanted)
+    # The look-up shows columns of further services, which are somebody else's.
+    services = {name: columns for name, columns in found.services.items() if name in wanted.services}
+    return replace(found, services=services)
 
 
 def _phases(progress: Progress) -> Phase:
