@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+import threading
+from concurrent.futures import Future
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -16,6 +18,10 @@ from lastlogin_ops.settings import OpsSettings
 from lastlogin_schemas.event import MAX_USER_BYTES
 from lastlogin_schemas.table import literal, select_cql
 from lastlogin_service.exits import Exit
+
+
+# Beyond the look-up of the row; Kafka's own deadline is below it.
+_BACKLOG_WAIT_S = 3.0
 
 
 @click.command(help="Show when USER last used the mailbox, by which protocol, and when mail last arrived.")
@@ -32,20 +38,23 @@ def show(program: Program, user: str, *, as_json: bool, as_cql: bool) -> None:
     if as_cql:
         click.echo(f"{select_cql(reader.mapping(cassandra, wanted), literal(user))};")
         return
+    asked = _ask_backlog(settings)
     found = reader.find(cassandra, wanted, user)
-    if found is not None:
-        click.echo(json.dumps(document(found)) if as_json else text(found, datetime.now(UTC), None))
-        return
-    waiting = _backlog(settings)
+    waiting, now = _answered(asked), datetime.now(UTC)
     if as_json:
+        answer = document(found) if found is not None else {"user": user, "found": False}
         behind = asdict(waiting) if isinstance(waiting, Backlog) else None
-        click.echo(json.dumps({"user": user, "found": False, "backlog": behind}))
+        click.echo(json.dumps(answer | {"backlog": behind}))
     else:
-        click.echo(f"{user}: no login was recorded")
-        if user != user.lower():
-            click.echo("Names are compared letter by letter; mail servers mostly write them in lower case.")
-        click.echo(_freshness(waiting, datetime.now(UTC)))
-    sys.exit(1)
+        if found is not None:
+            click.echo(f"{text(found, now, None)}\n")
+        else:
+            click.echo(f"{user}: no login was recorded")
+            if user != user.lower():
+                click.echo("Names are compared letter by letter; mail servers mostly write them in lower case.")
+        click.echo(_freshness(waiting, now))
+    if found is None:
+        sys.exit(1)
 
 
 def _check_user(user: str) -> None:
@@ -55,6 +64,27 @@ def _check_user(user: str) -> None:
         raise click.BadParameter("is not UTF-8", param_hint="USER") from None
     if not 0 < size <= MAX_USER_BYTES:
         raise click.BadParameter(f"must have 1 to {MAX_USER_BYTES} bytes", param_hint="USER")
+
+
+def _ask_backlog(settings: OpsSettings) -> Future[Backlog | str]:
+    """Ask Kafka while somebody else asks Cassandra."""
+    answer: Future[Backlog | str] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(_backlog(settings))
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answer
+
+
+def _answered(asked: Future[Backlog | str]) -> Backlog | str:
+    try:
+        return asked.result(_BACKLOG_WAIT_S)
+    except TimeoutError:
+        return "Kafka did not answer in time"
 
 
 def _backlog(settings: OpsSettings) -> Backlog | str:
@@ -69,7 +99,7 @@ def _freshness(waiting: Backlog | str, now: datetime) -> str:
     if isinstance(waiting, str):
         return f"How fresh the table is, is not known: {waiting}"
     if waiting.records == 0:
-        return "The table is up to date: it has everything that reached Kafka."
+        return "The table is up to date: it has everything that reached Kafka and could be used."
     since = ""
     if waiting.oldest_ms is not None:
         since = f", the oldest from {ago(datetime.fromtimestamp(waiting.oldest_ms / 1000, UTC), now)}"

@@ -104,8 +104,9 @@ def test_with_addresses(addresses: OwnTable) -> None:
     shown = addresses.show("test1")
 
     assert (shown.code, shown.err) == (0, "")
-    headline, empty, imap, pop3, lmtp = shown.out.splitlines()
-    assert (headline, empty) == ("test1: last login was by POP3 3 hours ago", "")
+    headline, empty, imap, pop3, lmtp, apart, fresh = shown.out.splitlines()
+    assert (headline, empty, apart) == ("test1: last login was by POP3 3 hours ago", "", "")
+    assert fresh.startswith("The table is ")
     assert imap.startswith("IMAP                  2026-01-02 04:04:05+01:00  ")
     assert imap.endswith("  from 192.0.2.1")
     assert "  3 hours ago " in pop3
@@ -122,7 +123,7 @@ def test_without_addresses(plain: OwnTable) -> None:
     lines = plain.show("test1").out.splitlines()
 
     assert lines[2].startswith("IMAP                  2026-01-02 04:04:05+01:00  ")
-    assert lines[3:] == ["POP3                  none recorded", "last delivery (LMTP)  none recorded"]
+    assert lines[3:5] == ["POP3                  none recorded", "last delivery (LMTP)  none recorded"]
     assert "address" not in "".join(lines)
 
 
@@ -133,9 +134,10 @@ def test_json(addresses: OwnTable) -> None:
 
     imap = {"time": "2026-01-02T03:04:05.678Z", "epoch_ms": 1_767_323_045_678, "address": "192.0.2.1"}
     pop3 = {"time": "2026-01-02T03:04:05.679Z", "epoch_ms": 1_767_323_045_679, "address": None}
-    assert json.loads(addresses.show("test1", "--json").out) == {
+    assert json.loads(addresses.show("test1", "--json", KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1").out) == {
         "user": "test1",
         "found": True,
+        "backlog": None,
         "last_login": {"service": "pop3", **pop3},
         "last_delivery": None,
         "services": {"imap": imap, "pop3": pop3, "lmtp": None},
@@ -171,6 +173,20 @@ def test_cql_runs_as_it_is(addresses: OwnTable, user: str) -> None:
     assert tuple(row)[:5] == (user, AT.replace(tzinfo=None), us, "192.0.2.1", us)
 
 
+def test_row_that_may_be_stale(addresses: OwnTable, topics: Topics) -> None:
+    """With a row, too, the answer says how far the table is behind Kafka."""
+    addresses.write("imap", "test1", AT, "192.0.2.1")
+    topics.publish_raw(b"x", partition=0)
+    topics.flush()
+    where = {"TOPICS__EVENTS": topics.events, "LAG__GROUP": f"group-{topics.events}"}
+
+    people, machine = addresses.show("test1", **where), addresses.show("test1", "--json", **where)
+
+    assert (people.code, machine.code) == (0, 0)
+    assert people.out.splitlines()[-1].startswith("The table is behind: 1 event is in Kafka and not in the table yet")
+    assert json.loads(machine.out)["backlog"]["records"] == 1
+
+
 def test_no_such_user(addresses: OwnTable, stack: Layout, topics: Topics) -> None:
     """Without a row the answer says how far the table is behind Kafka: nothing written, then some, then all."""
     group = f"group-{topics.events}"
@@ -194,7 +210,7 @@ def test_no_such_user(addresses: OwnTable, stack: Layout, topics: Topics) -> Non
         "Names are compared letter by letter; mail servers mostly write them in lower case."
     )
     assert some.out.splitlines()[2].startswith("The table is behind: 1 event is in Kafka and not in the table yet")
-    assert everything.out.splitlines()[1] == "The table is up to date: it has everything that reached Kafka."
+    assert everything.out.splitlines()[1] == "The table is up to date: it has everything that reached Kafka and could be used."
     assert json.loads(machine.out) == {
         "user": "test1",
         "found": False,
