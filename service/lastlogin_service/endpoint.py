@@ -24,6 +24,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from pydantic import Field
 
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from lastlogin_service.preflight import Finding
 from lastlogin_service.settings import Host, Section
 
 
@@ -189,16 +190,20 @@ def url(address: str, port: int, path: str = "") -> str:
     return f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
 
 
-def check_bindable(settings: EndpointSettings, name: str) -> None:
-    """Try to listen where `settings` say, and stop at once; good, too, when `name` itself runs there already.
+def check_bindable(settings: EndpointSettings, name: str) -> list[Finding]:
+    """Try to listen where `settings` say, and stop at once; a warning when a `name` runs there already.
 
     For `--check-config`, which is often run beside the running service. Blocks. Raises `Exit` as `Endpoint.start`.
     """
+    address, port = settings.address, settings.port
     try:
-        _listen(settings.address, settings.port).close()
+        _listen(address, port).close()
     except OSError as error:
         if error.errno != errno.EADDRINUSE or _service_at(settings) != name:
-            raise bind_failure(settings.address, settings.port, error) from None
+            raise bind_failure(address, port, error) from None
+        what = f"metrics.address {address}, metrics.port {port}: a {name} already listens there"
+        return [Finding(f"{what}: if that is not this one, give it its own metrics.port")]
+    return []
 
 
 def _service_at(settings: EndpointSettings) -> str | None:

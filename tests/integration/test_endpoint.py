@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from lastlogin_service.endpoint import Endpoint, EndpointSettings, check_bindable, new_registry
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from lastlogin_service.preflight import Finding
 from tests.support.http import Answer, get
 
 
@@ -169,10 +170,15 @@ async def test_a_name(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> 
 
 
 async def test_check_beside_the_running_service() -> None:
-    """A check passes where nobody listens, and where the service itself already does."""
+    """A check passes where nobody listens; where a service of this name does, which may be another one, it warns."""
     async with served() as one:
-        await asyncio.to_thread(check_bindable, EndpointSettings(port=one.port), NAME)
-    await asyncio.to_thread(check_bindable, EndpointSettings(port=one.port), NAME)
+        settings = EndpointSettings(port=one.port)
+        beside = await asyncio.to_thread(check_bindable, settings, NAME)
+    alone = await asyncio.to_thread(check_bindable, settings, NAME)
+
+    warning = f"metrics.address 127.0.0.1, metrics.port {one.port}: a {NAME} already listens there: "
+    assert [Finding(f"{warning}if that is not this one, give it its own metrics.port")] == beside
+    assert [] == alone
 
 
 async def test_check_beside_another_service() -> None:
