@@ -32,7 +32,7 @@ from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.ring import Topology
 from lastlogin_schemas.ddl import plain
 from lastlogin_schemas.table import TableMapping, insert_cql
-from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect, misfit
 from lastlogin_service.exits import Exit
 
 
@@ -156,6 +156,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, TableNotReady | Exit):
         return str(error)
     causes = list(_causes(error))
+    if (wrong := _misfit(error)) is not None:
+        return wrong
     for cause in (*causes, error):
         for known, sentence in _SENTENCES:
             if isinstance(cause, known):
@@ -165,7 +167,11 @@ def explain(error: BaseException) -> str:
 
 def is_wrong(error: BaseException) -> bool:
     """Whether a person must change something before Cassandra can be used: it answers, and refuses."""
-    return any(isinstance(each, _REFUSALS) for each in (*_causes(error), error))
+    return _misfit(error) is not None or any(isinstance(each, _REFUSALS) for each in (*_causes(error), error))
+
+
+def _misfit(error: BaseException) -> str | None:
+    return next(filter(None, (misfit(str(each)) for each in _causes(error))), None)
 
 
 def _causes(error: BaseException) -> Collection[BaseException]:

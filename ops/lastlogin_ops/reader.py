@@ -15,7 +15,7 @@ from cassandra.cluster import NoHostAvailable, Session
 
 from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of, one_row
 from lastlogin_schemas.table import TableMapping, select_cql
-from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect, misfit
 from lastlogin_service.exits import CONFIG, DATA, UNAVAILABLE, Exit
 
 
@@ -31,9 +31,6 @@ _CONNECT_TIMEOUT_S = 2.0
 _CAUSES = (
     ("Bad credentials", CONFIG, "Cassandra refuses cassandra.username and its password"),
     ("requires authentication", CONFIG, "Cassandra wants a login, set cassandra.username and password_file"),
-    ("CERTIFICATE_VERIFY_FAILED", CONFIG, "Cassandra's certificate is not trusted, check cassandra.ca_file"),
-    ("WRONG_VERSION_NUMBER", CONFIG, "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port"),
-    ("protocol version", CONFIG, "try cassandra.protocol_version = 4"),
     ("Unavailable exception", UNAVAILABLE, "too few of Cassandra's nodes are up for cassandra.consistency"),
 )
 
@@ -142,4 +139,6 @@ def _unreachable(errors: Any) -> tuple[int, str]:
     for sign, code, what in _CAUSES:
         if sign in causes:
             return code, f"{what}: {causes}"
+    if (wrong := misfit(causes)) is not None:
+        return CONFIG, f"{wrong}: {causes}"
     return UNAVAILABLE, f"Cassandra does not answer: {causes or 'no node is up'}"

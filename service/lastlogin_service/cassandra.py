@@ -27,6 +27,13 @@ _RECONNECT_CAP_S = 15.0
 _HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 5
 
+# What the driver's errors contain where a node answers and cannot be talked to as configured, and what to look at.
+_MISFITS = (
+    ("CERTIFICATE_VERIFY_FAILED", "Cassandra's certificate is not trusted, check cassandra.ca_file"),
+    ("WRONG_VERSION_NUMBER", "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port"),
+    ("protocol version", "try cassandra.protocol_version = 4"),
+)
+
 
 class CassandraSettings(Section):
     """`[cassandra]`: nodes, encryption, login, and the table."""
@@ -66,6 +73,11 @@ class CassandraSettings(Section):
             for key in ("ca_file", "cert_file", "key_file", "server_hostname"):
                 if getattr(self, key) is not None:
                     yield key, "must not be given, because tls is false"
+
+
+def misfit(cause: str) -> str | None:
+    """Return what to look at when `cause`, the driver's words, says that a setting does not fit the node."""
+    return next((what for sign, what in _MISFITS if sign in cause), None)
 
 
 def build_cluster(settings: CassandraSettings) -> Cluster:

@@ -293,6 +293,14 @@ def test_a_data_centre_that_there_is_not(stack: Layout, topics: Topics) -> None:
     assert [(78, sentence)] * 2 == [(ended.code, ended.err) for ended in ends]
 
 
+def test_a_port_without_tls(stack: Layout, topics: Topics) -> None:
+    """A port that speaks no TLS is no node that is away: a sentence with the keys, and 78."""
+    ended = consumer(stack, topics, CHECK, CASSANDRA__TLS="true")
+
+    sentence = f"{CONSUMER}: Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port\n"
+    assert (78, sentence) == (ended.code, ended.err)
+
+
 @pytest.mark.parametrize(
     ("columns", "fault"),
     [

@@ -13,7 +13,7 @@ from cassandra.cluster import Cluster, NoHostAvailable
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from pydantic_settings import SettingsConfigDict
 
-from lastlogin_consumer.table import explain
+from lastlogin_consumer.table import explain, is_wrong
 from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import Settings, load
@@ -163,6 +163,27 @@ def test_a_data_centre_that_there_is_not() -> None:
         connect(unreachable(error, ["dc2", "dc1", None, "dc1"]), "dc9")
     assert CONFIG == caught.value.code
     assert caught.value.message == explain(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cause", "sentence"),
+    [
+        (
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number",
+            "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port",
+        ),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+            "Cassandra's certificate is not trusted, check cassandra.ca_file",
+        ),
+    ],
+)
+def test_a_port_with_other_encryption(cause: str, sentence: str) -> None:
+    """The consumer says what to look at, as `lastlogin show` does, and that a person is needed."""
+    error = NoHostAvailable("Unable to connect to any servers", {"c:9042": OSError(f"Last error: {cause}")})
+    assert (sentence, True) == (explain(error), is_wrong(error))
+    away = NoHostAvailable("Unable to connect to any servers", {"c:9042": ConnectionRefusedError(111, "refused")})
+    assert not is_wrong(away)
 
 
 def unreachable(error: Exception, known: list[str | None]) -> Any:
