@@ -117,11 +117,11 @@ def _key(location: Location) -> str:
 def _suggestion(cls: type[BaseModel], location: Location) -> str:
     section = bare(type_at(cls, location[:-1]))
     names = list(section.model_fields)
-    if close := get_close_matches(str(location[-1]), names, n=1):
+    if close := get_close_matches(str(location[-1]).lower(), names, n=1):
         return f"did you mean {close[0]}?"
     # A key that stands in the wrong section is found in the right one.
     for key in keys(cls):
-        if key[-1] == location[-1]:
+        if key[-1] == str(location[-1]).lower():
             return f"did you mean {_key(key)}?"
     return "known here: " + ", ".join(names)
 

@@ -1,6 +1,7 @@
 """Secrets that stand in files of their own: key `x` is read from the file that `x_file` names."""
 
 import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +42,7 @@ def read_secret_files(cls: type[BaseModel], data: dict[str, Any]) -> Iterator[Pr
 
 def warnings(settings: BaseModel, file: Path | None) -> Iterator[str]:
     """Yield a sentence for each secret that every user of this machine can read, in `file` or a file of its own."""
+    written = set(_secrets_in(type(settings), file)) if file is not None else set()
     for section in _sections(settings):
         for name in _secret_names(type(section)):
             secret: SecretStr | None = getattr(section, name)
@@ -48,10 +50,17 @@ def warnings(settings: BaseModel, file: Path | None) -> Iterator[str]:
             path = own or file
             if secret is None or path is None:
                 continue
-            with suppress(OSError, UnicodeDecodeError):
-                inside = own is not None or secret.get_secret_value() in path.read_text()
+            with suppress(OSError):
+                inside = own is not None or (name, secret.get_secret_value()) in written
                 if inside and path.stat().st_mode & stat.S_IROTH:
                     yield f"{path}: every user of this machine can read the secret {name} in it"
+
+
+def _secrets_in(cls: type[BaseModel], file: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of each secret that a configuration file has in itself."""
+    with suppress(OSError, ValueError):
+        for section, table, _ in _tables(cls, tomllib.loads(file.read_text()), ()):
+            yield from ((name, table[name]) for name in _secret_names(section) if isinstance(table.get(name), str))
 
 
 def _tables(

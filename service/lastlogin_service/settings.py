@@ -12,7 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -45,6 +53,14 @@ class _CrossChecked(BaseModel):
             raise ValueError("must not contain a NUL")
         return value
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _boolean_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # To pydantic true is 1.
+        if isinstance(value, bool) and bare(cls.model_fields[str(info.field_name)].annotation) in (int, float):
+            raise PydanticCustomError("boolean", "must be a number")
+        return value
+
     @model_validator(mode="after")
     def _cross_check(self) -> Self:
         if found := list(self.problems()):
@@ -67,7 +83,8 @@ class Settings(_CrossChecked, BaseSettings):
     Constructed directly, it takes its values from the arguments alone; `load` reads the sources.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter="__")
+    # Case counts in a file, as inside its sections; variables are read by `_Environment`.
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter="__", case_sensitive=True)
 
     # Variables that begin with our prefix and belong to somebody else.
     foreign_env_prefixes: ClassVar[tuple[str, ...]] = ()
@@ -144,7 +161,7 @@ class _Environment(EnvSettingsSource):
     """The known ones of the variables given, instead of the process's own; lists may be comma separated."""
 
     def __init__(self, cls: type[Settings], environ: Mapping[str, str], unknown: Mapping[str, str]) -> None:
-        super().__init__(cls)
+        super().__init__(cls, case_sensitive=False)
         self.env_vars = {name.lower(): value for name, value in environ.items() if name not in unknown}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:  # noqa: ARG002 - pydantic-settings' signature

@@ -99,9 +99,20 @@ def variable(prefix: str, location: Location) -> str:
 
 def allowed(annotation: Any) -> str | None:
     """Return what a value of this type must be, in words; None when there is no simple way to say it."""
-    constraints = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     noun = _noun(bare(annotation))
-    return noun and f"{noun}{_limits(constraints)}"
+    return noun and f"{noun}{_limits(_constraints(annotation))}"
+
+
+def _constraints(annotation: Any) -> tuple[Any, ...]:
+    """Constraints of a type, also where `| None` stands around them."""
+    if get_origin(annotation) is Annotated:
+        inner, *own = get_args(annotation)
+        # Inside `| None` pydantic leaves `Field(...)` as it was written.
+        flat = [part for each in own for part in (each.metadata if isinstance(each, FieldInfo) else (each,))]
+        return (*flat, *_constraints(inner))
+    if bare(annotation) is not annotation:
+        return _constraints(next(member for member in get_args(annotation) if member is not type(None)))
+    return ()
 
 
 def _noun(annotation: Any) -> str | None:
