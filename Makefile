@@ -105,7 +105,7 @@ stack-up: ## start Kafka, Cassandra, both services and Dovecot
 
 .PHONY: stack-status
 stack-status: ## what of the stack is running
-	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack status || [ $$? = 3 ]
+	@$(IF_SET_UP) $(BIN)/python -m lastlogin_stack status || case $$? in 3|141) ;; *) exit 1 ;; esac
 
 .PHONY: stack-down
 stack-down: ## stop the stack, keep its data

@@ -210,7 +210,10 @@ def test_no_such_user(addresses: OwnTable, stack: Layout, topics: Topics) -> Non
         "Names are compared letter by letter; mail servers mostly write them in lower case."
     )
     assert some.out.splitlines()[2].startswith("The table is behind: 1 event is in Kafka and not in the table yet")
-    assert everything.out.splitlines()[1] == "The table is up to date: it has everything that reached Kafka and could be used."
+    assert (
+        everything.out.splitlines()[1]
+        == "The table is up to date: it has everything that reached Kafka and could be used."
+    )
     assert json.loads(machine.out) == {
         "user": "test1",
         "found": False,

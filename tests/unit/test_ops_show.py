@@ -38,9 +38,7 @@ def show(*arguments: str, kafka: str = "k:9092") -> Result:
         (Backlog(2, None), "The table is behind: 2 events are in Kafka and not in the table yet."),
     ],
 )
-def test_backlog(
-    monkeypatch: pytest.MonkeyPatch, found: Lookup | None, waiting: Backlog, sentence: str
-) -> None:
+def test_backlog(monkeypatch: pytest.MonkeyPatch, found: Lookup | None, waiting: Backlog, sentence: str) -> None:
     """The last line says what the table does not have yet; for programs it is a field."""
 
     async def backlog(*_: object) -> Backlog:

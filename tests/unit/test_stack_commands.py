@@ -1,16 +1,20 @@
 """What `up` promises: with 0 everything answers."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from lastlogin_stack import commands
-from lastlogin_stack.errors import UNAVAILABLE, StackError
+from lastlogin_stack.errors import UNAVAILABLE, NotReady, StackError
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.server import Server
-from lastlogin_stack.services import create_ring_table
+from lastlogin_stack.services import ConsumerService, create_ring_table
 
 
 class Sleeper(Server):
@@ -83,6 +87,63 @@ def test_a_server_that_begins_to_hang(layout: Layout) -> None:
         commands.start_pipeline(layout, ["sleeper", "spoiler"])
 
     assert Spoiler(layout).process.pid() is None
+
+
+def test_the_state_of_a_server(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that answers that it is not ready is told apart from one that does not answer, with its reason."""
+
+    def unready(_self: Server) -> None:
+        raise NotReady("Cassandra is away")
+
+    states = [commands.print_status(layout, ["sleeper"])]
+    commands.start_pipeline(layout, ["sleeper"])
+    pid = Sleeper(layout).process.pid()
+    capsys.readouterr()
+    states.append(commands.print_status(layout, ["sleeper"]))
+    monkeypatch.setattr(Sleeper, "probe", unready)
+    states.append(commands.print_status(layout, ["sleeper"]))
+    monkeypatch.setattr(Sleeper, "probe", lambda _self: (_ for _ in ()).throw(OSError))
+    states.append(commands.print_status(layout, ["sleeper"]))
+
+    assert states == [3, 0, 3, 3]
+    assert capsys.readouterr().out.splitlines() == [
+        f"sleeper    up, pid {pid}, here",
+        f"sleeper    not ready: Cassandra is away, pid {pid}, here",
+        f"sleeper    does not answer, pid {pid}, here",
+    ]
+
+
+def test_a_consumer_that_is_not_ready(tmp_path: Path) -> None:
+    """Its own reasons are told."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Say no, as its /readyz does."""
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(b'{"service": "lastlogin-consumer", "status": "failing", "reasons": ["a", "b"]}')
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        layout = Layout(tmp_path, server.server_port - Layout(tmp_path, 0).consumer_metrics_port)
+        with pytest.raises(NotReady, match="^a; b$"):
+            ConsumerService(layout).probe()
+
+
+def test_nobody_reads_the_status(tmp_path: Path) -> None:
+    """`status | head` ends without a traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "lastlogin_stack", "status", "--dir", str(tmp_path / "stack")]
+    with open(writing, "wb") as output:
+        ended = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, check=False)
+
+    assert (141, b"") == (ended.returncode, ended.stderr)
 
 
 def test_no_cassandra_for_the_table(tmp_path: Path) -> None:

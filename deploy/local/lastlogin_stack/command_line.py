@@ -9,7 +9,7 @@ from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, la
 
 
 def main() -> None:
-    """Run one verb and exit: 0, 3 (status: not all up), 69, 78, 130, or 2 for a wrong command line."""
+    """Run one verb and exit: 0, 3 (status: not all up), 69, 78, 130, 141, or 2 for a wrong command line."""
     parser = _parser()
     arguments = parser.parse_args()
     for name in arguments.servers:

@@ -31,6 +31,7 @@ from lastlogin_stack.services import (
 
 
 INTERRUPTED = 128 + signal.SIGINT
+NOBODY_READS = 128 + signal.SIGPIPE
 NOT_ALL_UP = 3  # as `systemctl status`
 
 # In the order in which they are started: our services need topics and a table.
@@ -96,10 +97,10 @@ def print_status(layout: Layout, names: Collection[str]) -> int:
     states = [server.status() for server in servers]
     for server, state in zip(servers, states, strict=True):
         if state.pid is None:
-            _say(server, "down")
+            _say(server, state.state)
         else:
-            _say(server, f"{'up' if state.answers else 'does not answer'}, pid {state.pid}, {state.endpoint}")
-    return 0 if all(state.answers for state in states) else NOT_ALL_UP
+            _say(server, f"{state.state}, pid {state.pid}, {state.endpoint}")
+    return 0 if all(state.is_up for state in states) else NOT_ALL_UP
 
 
 def stop_servers(layout: Layout, names: Collection[str] = tuple(ALL_SERVERS), leaving: Collection[str] = ()) -> None:
@@ -140,8 +141,8 @@ def lastlogin_command(layout: Layout) -> list[str]:
 def run(action: Callable[[Layout], int], layout: Callable[[], Layout] | None = None, undone: str = "") -> NoReturn:
     """Do `action` with the layout (default: of the environment), and exit with its code.
 
-    Also 69 or 78 with a sentence for `StackError`, and 130 for Ctrl-C and SIGTERM, `undone` saying what became
-    of what was begun.
+    Also 69 or 78 with a sentence for `StackError`, 130 for Ctrl-C and SIGTERM, `undone` saying what became
+    of what was begun, and 141 when nobody reads the output any more.
     """
     # The client libraries report each refused connection of a server that is still starting.
     logging.disable(logging.CRITICAL)
@@ -156,6 +157,10 @@ def run(action: Callable[[Layout], int], layout: Callable[[], Layout] | None = N
     except KeyboardInterrupt:
         print(f"\ninterrupted{undone and '; '}{undone}", file=sys.stderr)
         code = INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = NOBODY_READS
     sys.exit(code)
 
 

@@ -13,3 +13,7 @@ class StackError(Exception):
     def __init__(self, message: str, *, code: int = UNAVAILABLE) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotReady(Exception):
+    """A server answers that it cannot do its work yet, and why."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lastlogin_stack.errors import StackError
+from lastlogin_stack.errors import NotReady, StackError
 from lastlogin_stack.layout import LOOPBACK, PORT_VARIABLE, Layout, make_open_directory
 from lastlogin_stack.process import DetachedProcess
 
@@ -19,16 +19,22 @@ POLL_S = 0.1
 # One try to be answered; a server that starts either refuses at once or answers in milliseconds.
 PROBE_TIMEOUT_S = 2.0
 TAIL_LINES = 15
+_UP = "up"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """One server as it is now; `pid` is None when it does not run, and only who runs can answer."""
+    """One server as it is now: "down" (without a pid), "up", or what keeps it from being ready."""
 
     name: str
     endpoint: str
     pid: int | None
-    answers: bool
+    state: str
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answers."""
+        return self.state == _UP
 
 
 class Server(ABC):
@@ -67,7 +73,7 @@ class Server(ABC):
 
     @abstractmethod
     def probe(self) -> None:
-        """Ask it something; return when it has answered, raise anything else when it has not."""
+        """Ask it something; return when it has answered, raise `NotReady` or anything else when it has not."""
 
     def environ(self) -> Mapping[str, str]:
         """Return the environment of its process."""
@@ -115,11 +121,7 @@ class Server(ABC):
 
     def answers(self) -> bool:
         """Return whether it answers a request now."""
-        try:
-            self.probe()
-        except Exception:  # noqa: BLE001 - whatever a client library raises, the answer is no
-            return False
-        return True
+        return self._state() == _UP
 
     def stop(self, deadline_s: float | None = None) -> bool:
         """SIGTERM, after the deadline SIGKILL; return whether it stopped by itself. Its data stays."""
@@ -132,11 +134,20 @@ class Server(ABC):
     def status(self) -> ServerStatus:
         """Look at its process, and when there is one, ask it something."""
         pid = self.process.pid()
-        return ServerStatus(self.name, self.endpoint, pid, pid is not None and self.answers())
+        return ServerStatus(self.name, self.endpoint, pid, self._state() if pid is not None else "down")
 
     def log_tail(self, lines: int = TAIL_LINES) -> list[str]:
         """Return the last lines of its output since its last start."""
         return self.process.tail(lines)
+
+    def _state(self) -> str:
+        try:
+            self.probe()
+        except NotReady as reason:
+            return f"not ready: {reason}"
+        except Exception:  # noqa: BLE001 - whatever a client library raises, the answer is no
+            return "does not answer"
+        return _UP
 
     def _failed(self, what: str) -> StackError:
         tail = "\n".join(f"  {line}" for line in self.log_tail())

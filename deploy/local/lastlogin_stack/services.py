@@ -9,12 +9,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from cassandra import DriverException
 from cassandra.cluster import NoHostAvailable
 
-from lastlogin_stack.errors import StackError
+from lastlogin_stack.errors import NotReady, StackError
 from lastlogin_stack.kafka import CLUSTER, CLUSTER_MIN_INSYNC_REPLICAS, cluster_bootstrap
 from lastlogin_stack.layout import LOOPBACK, Layout
 from lastlogin_stack.readback import StatsTable
@@ -145,10 +146,13 @@ class ConsumerService(Service):
         }
 
     def probe(self) -> None:
-        """Ask whether it is ready and has partitions. Raises OSError when it is not, LookupError without."""
-        self._get("/readyz")
+        """Ask whether it is ready and has partitions."""
+        try:
+            self._get("/readyz")
+        except HTTPError as error:
+            raise NotReady("; ".join(json.loads(error.read())["reasons"])) from None
         if "\nlastlogin_consumer_assigned_partitions 0.0\n" in self._get("/metrics"):
-            raise LookupError
+            raise NotReady("it has no partitions yet")
 
     def _get(self, path: str) -> str:
         url = f"http://{LOOPBACK}:{self.layout.consumer_metrics_port}{path}"
