@@ -38,7 +38,7 @@ async def follow(
 ) -> None:
     """Give every record to `show`, from now or from append time `since_ms` on, until cancelled.
 
-    With `user`, only of that user's partition. `complain` is told when Kafka goes away and when it is back.
+    With `user`, only of that user's partition. `complain` is told when it waits, when Kafka goes away and is back.
     Raises `Exit` when Kafka is away at the start (69), or the topic is missing or may not be read (78).
     """
     partitions = await partitions_of(settings, topic, "topics.events")
@@ -59,6 +59,7 @@ async def follow(
         consumer.assign(partitions)
         for partition, offset in (await _start(consumer, partitions, since_ms)).items():
             consumer.seek(partition, offset)
+        complain("waiting for logins; Ctrl-C ends it")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(consumer, partitions, complain))
             for partition in partitions:
