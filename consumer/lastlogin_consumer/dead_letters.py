@@ -12,7 +12,6 @@ A record with neither key nor value (aiokafka cannot send one) gets an empty val
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -23,6 +22,7 @@ from lastlogin_consumer.decode import Poison
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.kafka_admin import start
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.tasks import end_within
 
 
 REASON = "reason"
@@ -130,11 +130,9 @@ class DeadLetters:
                 self._report(error, records)
                 return
         _log.warning("Kafka's client for dead letters did not answer; made a new one", action="clients_replaced")
-        with suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(_STOP_DEADLINE_S):
-                await silent.stop()
+        await end_within(_STOP_DEADLINE_S, silent.stop())
         # One that is stuck does not come so far by itself.
-        await silent.client.close()
+        await end_within(_STOP_DEADLINE_S, silent.client.close())
 
     def _report(self, error: BaseException, records: int) -> None:
         self._why = type(error).__name__
@@ -153,10 +151,9 @@ class DeadLetters:
         sent: list[asyncio.Future[Any]] = []
         why: BaseException | None = None
         try:
-            async with asyncio.timeout(_SEND_TIMEOUT_S):
-                for letter in poison:
-                    future = await self._send(letter)
-                    sent.append(future)
+            for letter in poison:
+                async with asyncio.timeout(_SEND_TIMEOUT_S):
+                    sent.append(await self._send(letter))
         except (KafkaError, TimeoutError) as error:
             why = error
         failed = poison[len(sent) :]

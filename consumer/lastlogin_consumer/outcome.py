@@ -47,11 +47,14 @@ def outcome_of(error: BaseException | None) -> Outcome:
         return "acknowledged"
     if isinstance(error, _TIMED_OUT):
         return "timed_out"
-    return "refused" if isinstance(error, _REFUSED) else "failed"
+    return "refused" if is_answer(error) else "failed"
 
 
 def is_answer(error: BaseException | None) -> bool:
     """Whether a node has answered, be it with a refusal: the session is alive."""
+    if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):
+        # What each node has said, when the driver has asked them in turn.
+        return any(isinstance(each, _REFUSED) for each in error.errors.values())
     return error is None or isinstance(error, _REFUSED)
 
 

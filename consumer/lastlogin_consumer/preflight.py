@@ -15,17 +15,20 @@ from lastlogin_service.preflight import DEADLINE_S, Finding, finding, findings
 from lastlogin_service.topics import check_topics
 
 
+_UNMAPPED = {"skip": "skipped", "dead_letter": "set aside as dead letters"}
+
+
 async def check(settings: ConsumerSettings, name: str) -> list[Finding]:
     """Find what would keep a consumer from starting here, or from writing."""
     topics = {"events": settings.topics.events, "dead_letters": settings.topics.dead_letters}
     return await findings(
         partial(asyncio.to_thread, check_bindable, settings.metrics, name),
         partial(check_topics, settings.kafka, topics),
-        partial(asyncio.to_thread, _look_at_table, settings.cassandra, settings.table),
+        partial(asyncio.to_thread, _look_at_table, settings.cassandra, settings.table, _UNMAPPED[settings.unmapped]),
     )
 
 
-def _look_at_table(settings: CassandraSettings, wanted: TableMapping) -> list[Finding]:
+def _look_at_table(settings: CassandraSettings, wanted: TableMapping, unmapped: str) -> list[Finding]:
     """Open the table as the writer does, within the deadline. Blocks."""
     nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
     found: list[Finding] = []
@@ -42,7 +45,7 @@ def _look_at_table(settings: CassandraSettings, wanted: TableMapping) -> list[Fi
                 Finding(
                     f"the table {settings.keyspace}.{settings.table} lacks columns, which are not written: "
                     f"{', '.join(lacking)}; "
-                    + (f"logins of {', '.join(skipped)} are skipped, " if skipped else "")
+                    + (f"logins of {', '.join(skipped)} are {unmapped}, " if skipped else "")
                     + "add what is wanted with `lastlogin schema apply`"
                 )
             )

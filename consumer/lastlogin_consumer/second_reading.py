@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from lastlogin_consumer.decode import Login, Poison, Record
+from lastlogin_schemas.order import newest_wins
 
 
 class Refusal(Protocol):
@@ -33,16 +34,24 @@ class SecondReading:
         self.until: int | None = None
         self.last_chance = False
         self._why: dict[Login, str] = {}
-        self._keys: set[tuple[str, str]] = set()
+        # Of each user and service, how new the newest one is.
+        self._newest: dict[tuple[str, str], tuple[int, bytes]] = {}
 
     def needed_for(self, refusals: Iterable[Refusal], until: int) -> bool:
-        """Take note of refusals of a window that ends at `until`; whether it must be read again because of them."""
-        new = {each.login: each.why for each in refusals if (each.login.user, each.login.service) not in self._keys}
-        if new:
-            self._why |= new
-            self._keys.update((login.user, login.service) for login in new)
+        """Take note of refusals of a window that ends at `until`; whether it must be read again because of them.
+
+        An older login than one that was noted was hidden by that one, and needs no reading more.
+        """
+        needed = False
+        for login, why in ((each.login, each.why) for each in refusals):
+            key, order = (login.user, login.service), newest_wins(login.login_at_us, login.address)
+            if (noted := self._newest.get(key)) is None or order > noted:
+                self._newest[key] = order
+                self._why[login] = why
+                needed = True
+        if needed:
             self.until = max(until, self.until or 0)
-        return bool(new)
+        return needed
 
     def once_more(self) -> bool:
         """Forget what was refused, to try all of it again; False when nothing was, or this was the last chance."""
@@ -50,7 +59,7 @@ class SecondReading:
             return False
         self.last_chance = True
         self._why.clear()
-        self._keys.clear()
+        self._newest.clear()
         return True
 
     def judge(self, item: Login | Poison, record: Record) -> Login | Poison:

@@ -9,13 +9,17 @@ from pydantic_settings import SettingsConfigDict
 
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import Schema
-from lastlogin_schemas.table import MAX_TTL_S, TableMapping
+from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.columns import ColumnSettings
 from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
+
+
+# Five years. Cassandra refuses rows that would expire after 2038-01-19, 5.0 unless told otherwise.
+_MAX_TTL_S = 157_680_000
 
 
 class WindowSettings(Section):
@@ -55,7 +59,7 @@ class ConsumerSettings(ServiceSettings):
     # What becomes of logins of a service that has no columns.
     unmapped: Literal["skip", "dead_letter"] = "skip"
     # None: logins stay until a newer one takes their place.
-    ttl_s: int | None = Field(default=None, ge=1, le=MAX_TTL_S)
+    ttl_s: int | None = Field(default=None, ge=1, le=_MAX_TTL_S)
     # Registry id (Confluent framing) -> version of the LoginEvent schema.
     schema_ids: SchemaIds = Field(default_factory=dict)
     window: WindowSettings = WindowSettings()

@@ -18,6 +18,7 @@ from cassandra import (
 )
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, NoHostAvailable, Session
 from cassandra.policies import HostDistance
+from cassandra.protocol import ErrorMessage, OverloadedErrorMessage
 
 from lastlogin_consumer.batch_request import (
     BatchHandler,
@@ -189,6 +190,8 @@ _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
     (InvalidRequest, "Cassandra refuses: {}"),
     (Unavailable, "too few replicas are up for the consistency level"),
     (WriteTimeout, "the replicas did not answer in time"),
+    (OverloadedErrorMessage, "the nodes are overloaded"),
+    (ErrorMessage, "the nodes answer with an error: {}"),
     (OperationTimedOut, "no answer in time"),
     (UnresolvableContactPoints, "no name in contact_points can be resolved"),
     (NoHostAvailable, "no node answers: is Cassandra up, are contact_points and port right?"),

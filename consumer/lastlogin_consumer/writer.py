@@ -272,8 +272,9 @@ class Writer:
         """Make a new session beside the old one and let it take over; without success the old one goes on."""
         _log.warning("Cassandra does not answer; making a new session", action="session_replaced")
         try:
-            # However long that takes: nobody would close a session that is opened after all.
-            table = await _on_thread(lambda: self._open_table(self._wanted))
+            # However long that takes: nobody would close a session that is opened after all. With the columns of the
+            # old one: others are for the next start, for windows go by those that there were.
+            table = await _on_thread(lambda: self._open_table(self._open.mapping))
         except Exception as error:  # noqa: BLE001 - reported; the next silence tries again
             self._report(error)
             return

@@ -11,14 +11,14 @@ from typing import Any
 import cassandra
 import pytest
 from cassandra.cluster import NoHostAvailable
-from cassandra.protocol import ServerError
+from cassandra.protocol import OverloadedErrorMessage, ServerError
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from lastlogin_consumer.batch_request import StatementsForgotten
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.metrics import ConsumerMetrics
-from lastlogin_consumer.outcome import Blame, blame
+from lastlogin_consumer.outcome import Blame, blame, is_answer
 from lastlogin_consumer.ring import Ring
 from lastlogin_consumer.table import explain
 from lastlogin_consumer.writer import SILENCE_S, Writer
@@ -175,6 +175,7 @@ def test_what_is_said_names_no_user() -> None:
     ("errors", "expected"),
     [
         ({"node": ServerError(0, "", None)}, Blame.UNKNOWN),
+        ({"node": OverloadedErrorMessage(0, "", None)}, Blame.CLUSTER),
         ({"node": ServerError(0, "", None), "other": OSError()}, Blame.CLUSTER),
         ({}, Blame.CLUSTER),
         ([], Blame.CLUSTER),
@@ -182,7 +183,12 @@ def test_what_is_said_names_no_user() -> None:
 )
 def test_an_error_of_every_server_may_be_because_of_a_row(errors: Any, expected: Blame) -> None:
     """The driver asks each node in turn, and says that none is available."""
-    assert expected == blame(NoHostAvailable("none", errors))
+    error = NoHostAvailable("none", errors)
+
+    assert expected == blame(error)
+    # Whoever answers is alive, whatever he says; and says more than that nobody answers.
+    assert is_answer(error) == bool(errors)
+    assert ("no node answers" in explain(error)) == (not errors)
 
 
 async def test_nodes_that_refuse_are_not_silent() -> None:

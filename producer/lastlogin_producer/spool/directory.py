@@ -18,9 +18,9 @@ _MAKE = (
     "make it for the user that the producer runs as, or name another one in spool.directory; if it is on a mount that "
     "may come later, have the service wait for that (RequiresMountsFor= in its unit)"
 )
-# Rights and paths, which no new start mends; all others are the disk's.
+# Rights and paths, which no new start mends; all others are the disk's, also one that has become read-only.
 _NEEDS_A_PERSON = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
 }  # fmt: skip
 
 
