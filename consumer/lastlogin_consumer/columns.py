@@ -69,13 +69,13 @@ def _partition(wanted: TableMapping, columns: Mapping[str, Column], name: str) -
         return sorted((each for each in columns if columns[each].kind == kind), key=lambda each: columns[each].position)
 
     partition, clustering = of("partition_key"), of("clustering")
-    key = [wanted.user] if wanted.service is None else [wanted.user, wanted.service]
     # Partitions of a service alone would hold all users.
-    if sorted(partition + clustering) != sorted(key) or wanted.user not in partition:
+    if sorted(partition + clustering) != sorted(wanted.key) or wanted.user not in partition:
         first = f"({', '.join(partition)})" if len(partition) > 1 else partition[0]
         raise TableNotReady(
-            f"the primary key of the table {name} is ({', '.join([first, *clustering])}), must be ({', '.join(key)}); "
-            "say in [columns] what its columns hold, or name another table in cassandra.table"
+            f"the primary key of the table {name} is ({', '.join([first, *clustering])}), must be "
+            f"({', '.join(wanted.key)}); say in [columns] what its columns hold, or name another table in "
+            "cassandra.table"
         )
     return tuple(partition)
 

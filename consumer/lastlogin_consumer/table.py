@@ -18,6 +18,7 @@ from cassandra import (
 )
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, NoHostAvailable, Session
 from cassandra.policies import HostDistance
+from cassandra.pool import Host
 from cassandra.protocol import ErrorMessage, OverloadedErrorMessage
 
 from lastlogin_consumer.batch_request import (
@@ -73,9 +74,8 @@ class OpenTable:
     @property
     def local_dc(self) -> str:
         """The data centre that coordinates."""
-        policy = self.session.get_execution_profile(EXEC_PROFILE_DEFAULT).load_balancing_policy
         hosts = self.cluster.metadata.all_hosts()
-        return next((host.datacenter for host in hosts if policy.distance(host) == HostDistance.LOCAL), "none")
+        return next((host.datacenter for host in hosts if _is_local(self.session, host)), "none")
 
     def prepared_again(self) -> "OpenTable":
         """Look at the table once more, and prepare anew what a node has forgotten, in the same session. Blocks.
@@ -107,13 +107,18 @@ def open_table(settings: CassandraSettings, wanted: TableMapping) -> OpenTable:
     except BaseException:  # whatever it is, the driver's threads must end; passed on
         cluster.shutdown()
         raise
-    policy = session.get_execution_profile(EXEC_PROFILE_DEFAULT).load_balancing_policy
     topology = Topology(
         cluster.metadata,
         mapping.keyspace,
-        lambda host: bool(host.is_up) and policy.distance(host) == HostDistance.LOCAL,
+        lambda host: bool(host.is_up) and _is_local(session, host),
     )
     return OpenTable(cluster, session, mapping, formats, topology)
+
+
+def _is_local(session: Session, host: Host) -> bool:
+    """Whether it is in the data centre that coordinates."""
+    policy = session.get_execution_profile(EXEC_PROFILE_DEFAULT).load_balancing_policy
+    return bool(policy.distance(host) == HostDistance.LOCAL)
 
 
 def _look_up(session: Session, wanted: TableMapping) -> TableMapping:

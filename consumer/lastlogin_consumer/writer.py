@@ -271,27 +271,25 @@ class Writer:
     async def _replace(self) -> None:
         """Make a new session beside the old one and let it take over; without success the old one goes on."""
         _log.warning("Cassandra does not answer; making a new session", action="session_replaced")
+        # With the columns of the old one: others are for the next start, for windows go by those that there were.
+        mapping = self._open.mapping
         try:
-            # However long that takes: nobody would close a session that is opened after all. With the columns of the
-            # old one: others are for the next start, for windows go by those that there were.
-            table = await _on_thread(lambda: self._open_table(self._open.mapping))
+            # However long that takes: nobody would close a session that is opened after all.
+            table = await _on_thread(lambda: self._open_table(mapping))
         except Exception as error:  # noqa: BLE001 - reported; the next silence tries again
             self._report(error)
             return
-        old = self._table
         try:
-            if old is not None:
-                require_columns(old.mapping, table.mapping)
+            require_columns(mapping, table.mapping)
         except TableNotReady as error:
             self._report(error)
             await _on_thread(table.close)
             return
-        self._table = table
+        old, self._table = self._open, table
         for token in list(self._in_flight):
             self._answer(token, TableNotReady("the session was replaced"))
-        if old is not None:
-            # Not waited for: what is stuck may not end.
-            Thread(target=old.close, daemon=True).start()
+        # Not waited for: what is stuck may not end.
+        Thread(target=old.close, daemon=True).start()
 
     def _tell_back(self, waiting: int) -> None:
         """Rows of one partition are written; so many others still wait."""

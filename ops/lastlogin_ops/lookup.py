@@ -76,9 +76,8 @@ def mapping_of(wanted: TableMapping, columns: Iterable[tuple[str, str, str]]) ->
         )
         columns_of = {service: ServiceColumns(_TIME + service, _ADDRESS + service) for service in services}
         wanted = replace(wanted, user=keys[0] if keys else wanted.user, services=columns_of)
-    key = [wanted.user] if wanted.service is None else [wanted.user, wanted.service]
     found = wanted.restricted_to(names)
-    return found if sorted(keys) == sorted(key) and found.services else None
+    return found if sorted(keys) == sorted(wanted.key) and found.services else None
 
 
 def one_row(mapping: TableMapping, rows: Sequence[Sequence[Any]]) -> Sequence[Any] | None:

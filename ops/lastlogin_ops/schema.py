@@ -62,10 +62,9 @@ def statements(wanted: TableMapping, columns: Sequence[tuple[str, str, str]], no
 def _require_shape(wanted: TableMapping, columns: Iterable[tuple[str, str, str]]) -> None:
     types = {name: type_name for name, _, type_name in columns}
     key = {name for name, kind, _ in columns if kind in ("partition_key", "clustering")}
-    wanted_key = {wanted.user} if wanted.service is None else {wanted.user, wanted.service}
-    faults = (
-        [f"its key is {', '.join(sorted(key))}, must be {', '.join(sorted(wanted_key))}"] if key != wanted_key else []
-    )
+    faults = []
+    if key != set(wanted.key):
+        faults = [f"its key is {', '.join(sorted(key))}, must be {', '.join(sorted(wanted.key))}"]
     faults += [
         f"{name} is {types[name]}, must be {type_name}"
         for name, type_name in wanted.columns()

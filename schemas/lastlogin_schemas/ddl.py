@@ -37,9 +37,8 @@ def create_keyspace(keyspace: str, replicas: Mapping[str, int]) -> str:
 
 def create_table(mapping: TableMapping) -> str:
     """CQL for the table with all its columns."""
-    key = [mapping.user] if mapping.service is None else [mapping.user, mapping.service]
     columns = [f"{plain(name)} {type_name}" for name, type_name in mapping.columns()]
-    columns.append(f"PRIMARY KEY ({', '.join(map(plain, key))})")
+    columns.append(f"PRIMARY KEY ({', '.join(map(plain, mapping.key))})")
     return f"CREATE TABLE IF NOT EXISTS {name_of(mapping)} ({', '.join(columns)})"
 
 

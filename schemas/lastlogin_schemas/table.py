@@ -47,6 +47,11 @@ class TableMapping:
         """Keyspace and table, quoted."""
         return f"{quoted(self.keyspace)}.{quoted(self.table)}"
 
+    @property
+    def key(self) -> list[str]:
+        """Columns of the primary key."""
+        return [self.user] if self.service is None else [self.user, self.service]
+
     def columns(self) -> list[tuple[str, str]]:
         """Name and CQL type of each column that it has."""
         pairs = list(self.services.values())

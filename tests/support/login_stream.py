@@ -15,6 +15,7 @@ from lastlogin_schemas.address import column_bytes
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.order import newest_wins
 from lastlogin_schemas.table import TableMapping
+from tests.support.consumer import ConsumerProcess
 from tests.support.crowd import Crowd
 from tests.support.logins import login, message
 from tests.support.own_table import Cell, Cells, OwnTable
@@ -141,6 +142,11 @@ class LoginStream(Crowd):
     def expected(self) -> Cells:
         """What the table must say when all that was published until now is written."""
         return newest(each.event for each in self.records if each.event is not None)
+
+    def drained(self, consumer: ConsumerProcess, deadline_s: float = 60.0) -> int:
+        """Wait until the consumer has passed all of it, then stop it; its exit code. Raises TimeoutError."""
+        consumer.wait_until(lambda: self.topics.lag(consumer.group) == 0, deadline_s)
+        return consumer.stop()
 
     def audit(self) -> Findings:
         """Hold table and dead letters against what was published, when all is written."""

@@ -15,7 +15,7 @@ from cassandra.query import tuple_factory
 from lastlogin_ops.audit.facts import RowFact
 from lastlogin_ops.reader import failure_in_words
 from lastlogin_schemas.table import TableMapping, quoted
-from lastlogin_service.cassandra import CassandraSettings, build_cluster
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 
 
 # Parts of the ring, each read by itself: of the largest tables each is some ten thousand users.
@@ -101,7 +101,7 @@ def table(settings: CassandraSettings, mapping: TableMapping) -> Iterator[Table]
     cluster = build_cluster(settings)
     try:
         try:
-            opened = Table(cluster.connect(), mapping, settings)
+            opened = Table(connect(cluster, settings.local_dc), mapping, settings)
         except Exception as error:  # noqa: BLE001 - told in words, or raised again
             raise failure_in_words(error, settings) from None
         yield opened

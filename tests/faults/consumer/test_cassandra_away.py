@@ -52,8 +52,7 @@ def test_cassandra_away_for_ten_minutes(
         returned = time.monotonic()
         consumer.wait_for("cassandra_back", deadline_s=60)
         resumed_s = time.monotonic() - returned
-    wait_until(lambda: topics.lag(consumer.group) == 0, scale(300.0, 60.0))
-    assert 0 == consumer.stop()
+    assert 0 == stream.drained(consumer, scale(300.0, 60.0))
     found = stream.audit()
     figures(
         f"{AWAY_S:g} s away, {behind} records behind, RSS {rss / MIB:.1f} then {rss_end / MIB:.1f} MiB, "
