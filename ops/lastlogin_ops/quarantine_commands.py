@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from lastlogin_ops import audit_trail
 from lastlogin_ops.producer_rules import load_producer_file
 from lastlogin_ops.program import Program, needed
 from lastlogin_ops.quarantined import (
@@ -31,6 +30,7 @@ from lastlogin_ops.replaying import Outcome
 from lastlogin_ops.scan import scanning
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_ops.tail import Since
+from lastlogin_service import audit_trail
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings
 
@@ -189,7 +189,15 @@ def replay_command(
     finally:
         # Also when it was interrupted: what is published by then stays so.
         if write and outcome.records:
-            audit_trail.tell_replayed(settings.topics.quarantine, outcome)
+            audit_trail.tell(
+                "lastlogin",
+                "quarantine_replayed",
+                f"Replayed {outcome.logins} of {outcome.records} quarantined writes as logins",
+                topic=settings.topics.quarantine,
+                records=outcome.records,
+                logins=outcome.logins,
+                unfit=outcome.unfit,
+            )
     click.echo(outcome.text(published=write))
     if not write and outcome.logins:
         click.echo("Nothing was published; --yes does it.")

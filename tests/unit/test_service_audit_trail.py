@@ -1,4 +1,4 @@
-"""Who replayed what, in the system's log."""
+"""Who changed what, in the system's log."""
 
 import json
 import syslog
@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from lastlogin_ops import audit_trail
-from lastlogin_ops.quarantined import found_in
-from lastlogin_ops.replaying import Outcome
-from tests.support.aside import WRITE, aside_record
+from lastlogin_service import audit_trail
 
 
 @pytest.fixture(autouse=True)
@@ -24,24 +21,20 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_line_in_the_systems_log(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
-    """It names the user of the system, who came by sudo, and counts; nobody's mailbox."""
+    """It names the user of the system, who came by sudo, and what was done; the same is told on stderr."""
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setenv("SUDO_USER", "alice")
-    outcome = Outcome()
-    outcome.judge(found_in(aside_record(WRITE), {}), lambda raw: raw)
 
     with capture_logs() as logged:
-        audit_trail.tell_replayed("q", outcome)
+        audit_trail.tell("lastlogin", "quarantine_replayed", "Replayed 3 of 4 writes", topic="q", records=4)
 
     told: dict[str, Any] = json.loads(lines[0])
     assert told == {
-        "event": "Replayed 0 of 1 quarantined writes as logins",
+        "event": "Replayed 3 of 4 writes",
         "action": "quarantine_replayed",
         "by": "root (sudo: alice)",
         "topic": "q",
-        "records": 1,
-        "logins": 0,
-        "unfit": 1,
+        "records": 4,
     }
     assert [told | {"log_level": "info"}] == logged
 
@@ -51,6 +44,6 @@ def test_user_without_a_name(monkeypatch: pytest.MonkeyPatch, lines: list[str]) 
     monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
 
     with capture_logs():
-        audit_trail.tell_replayed("q", Outcome())
+        audit_trail.tell("lastlogin", "quarantine_replayed", "Replayed")
 
     assert json.loads(lines[0])["by"] == "4000000000"
