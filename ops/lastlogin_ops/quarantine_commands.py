@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +18,22 @@ from lastlogin_ops.program import Program, needed
 from lastlogin_ops.quarantined import (
     Chosen,
     Newest,
-    Place,
     Tally,
     document,
     found_in,
     line,
-    place_of,
     whole_document,
     whole_text,
 )
 from lastlogin_ops.replay import Replay, events_topic
 from lastlogin_ops.replaying import Outcome
-from lastlogin_ops.scan import scanning
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_ops.tail import Since
 from lastlogin_service import audit_trail
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings
+from lastlogin_service.places import Place, place_of
+from lastlogin_service.scan import Scan, scanning
 
 
 # Lines are kept until the topic is read, for the newest count: 20 MB at most.
@@ -101,7 +102,7 @@ def list_command(
     newest, tally = Newest(limit), Tally()
 
     async def read() -> None:
-        async with scanning(kafka, topic, since_ms=since) as scan:
+        async with _scanning(settings, kafka, since_ms=since) as scan:
             with _progress(scan.records) as advance:
                 async for piece in scan.pieces():
                     for record in piece:
@@ -130,7 +131,7 @@ def show_command(program: Program, place: Place, *, as_json: bool) -> None:
     settings, kafka = _configured(program)
 
     async def read() -> Any:
-        async with scanning(kafka, settings.topics.quarantine, places=[place]) as scan:
+        async with _scanning(settings, kafka, places=[place]) as scan:
             async for piece in scan.pieces():
                 return piece[0]
         raise Exit(1, f"there is no record {place}")
@@ -178,9 +179,7 @@ def replay_command(
             target = None
             if write:
                 target = await stack.enter_async_context(events_topic(kafka, settings.topics.events, rules))
-            scan = await stack.enter_async_context(
-                scanning(kafka, settings.topics.quarantine, since_ms=since, places=places)
-            )
+            scan = await stack.enter_async_context(_scanning(settings, kafka, since_ms=since, places=places))
             with _progress(scan.records) as advance:
                 await replay.run(scan, target, outcome, advance)
 
@@ -207,6 +206,19 @@ def replay_command(
 def _configured(program: Program) -> tuple[OpsSettings, KafkaSettings]:
     settings = program.settings()
     return settings, needed(settings.kafka, "kafka", "bootstrap_servers")
+
+
+def _scanning(
+    settings: OpsSettings, kafka: KafkaSettings, *, since_ms: int | None = None, places: Sequence[Place] = ()
+) -> AbstractAsyncContextManager[Scan]:
+    return scanning(
+        kafka,
+        settings.topics.quarantine,
+        "topics.quarantine",
+        "lastlogin-quarantine",
+        since_ms=since_ms,
+        places=places,
+    )
 
 
 @contextlib.contextmanager

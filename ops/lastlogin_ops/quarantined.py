@@ -1,7 +1,6 @@
 """What `lastlogin quarantine` reads and shows: records of the quarantine topic. Pure."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from lastlogin_schemas.event import RawWrite
 from lastlogin_schemas.framing import split
 from lastlogin_schemas.headers import ORIGIN, verify_checksum
 from lastlogin_schemas.schema import Schema
+from lastlogin_service.places import Place
 
 
 # In the place of a reason, for a record that is no sound RawWrite.
@@ -28,17 +28,6 @@ _MAX_CHARACTERS = 160
 _REASON_WIDTH, _BACKEND_WIDTH, _DICT_WIDTH = 12, 20, 8
 
 Checksum = Literal["good", "none", "wrong"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Where a record stands in its topic."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.partition}:{self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +110,6 @@ class Newest:
     def lines(self) -> list[str]:
         """Return what was kept, oldest first."""
         return [line for _, _, line in sorted(self._heap)]
-
-
-def place_of(text: str) -> Place:
-    """Read PARTITION:OFFSET. Raises ValueError, with a sentence."""
-    if (found := re.fullmatch(r"(\d{1,9}):(\d{1,18})", text, re.ASCII)) is None:
-        raise ValueError("must be PARTITION:OFFSET as in the list, such as 0:17")
-    return Place(int(found[1]), int(found[2]))
 
 
 def found_in(record: Record, schema_ids: Mapping[int, Schema]) -> Found:

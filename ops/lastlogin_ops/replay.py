@@ -11,8 +11,6 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeEr
 from lastlogin_ops.producer_rules import ProducerFile, interpreter
 from lastlogin_ops.quarantined import Chosen, Found, found_in
 from lastlogin_ops.replaying import Outcome, message_of
-from lastlogin_ops.scan import Scan
-from lastlogin_ops.stream import partitions_of
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.partitioner import partition_of
@@ -20,7 +18,9 @@ from lastlogin_schemas.schema import LOGIN_EVENT, Schema
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.scan import Scan
 from lastlogin_service.tasks import end_within
+from lastlogin_service.topics import partitions_of
 
 
 # A Kafka that is away would hold Ctrl-C for as long as a request may take.

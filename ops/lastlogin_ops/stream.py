@@ -8,9 +8,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from lastlogin_schemas.partitioner import partition_of
-from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
-from lastlogin_service.kafka_admin import admin_client, in_words
+from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.topics import partitions_of
 
 
 # One request is in flight per broker: an idle partition's long poll delays a busy one by as much.
@@ -71,16 +71,6 @@ async def follow(
         raise (in_words(first, "", settings) if isinstance(first, KafkaError) else first) from None
     finally:
         await consumer.stop()
-
-
-async def partitions_of(settings: KafkaSettings, topic: str, key: str) -> list[TopicPartition]:
-    """The partitions of a topic that the setting `key` names. Raises `Exit`: it is missing (78), Kafka is away (69)."""
-    async with admin_client(settings) as admin:
-        # All topics: asking for one by name may create it, where the brokers are set so.
-        topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
-    if not topics.get(topic):
-        raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it; see {key}")
-    return sorted(TopicPartition(topic, found["partition"]) for found in topics[topic])
 
 
 async def _start(

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAuthorizationFailedError, for_code
 
-from lastlogin_service.exits import CONFIG
+from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import admin_client, start
 from lastlogin_service.preflight import DEADLINE_S, Finding
@@ -76,3 +77,13 @@ async def check_topics(settings: KafkaSettings, topics: Mapping[str, str]) -> li
     """
     async with admin_client(settings, DEADLINE_S) as client:
         return await topic_findings(client, topics)
+
+
+async def partitions_of(settings: KafkaSettings, topic: str, key: str) -> list[TopicPartition]:
+    """The partitions of a topic that the setting `key` names. Raises `Exit`: it is missing (78), Kafka is away (69)."""
+    async with admin_client(settings) as admin:
+        # All topics: asking for one by name may create it, where the brokers are set so.
+        topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
+    if not topics.get(topic):
+        raise Exit(CONFIG, f"Kafka has no topic {topic}, or the user in [kafka] may not see it; see {key}")
+    return sorted(TopicPartition(topic, found["partition"]) for found in topics[topic])

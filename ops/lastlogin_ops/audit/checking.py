@@ -12,13 +12,13 @@ from lastlogin_ops.audit.retention import deleted_before, retained_from
 from lastlogin_ops.audit.rows import PARTS, Table
 from lastlogin_ops.audit.sequences import Sequences
 from lastlogin_ops.audit.verdicts import judge
-from lastlogin_ops.scan import Scan, reading
 from lastlogin_ops.settings import OpsSettings
-from lastlogin_ops.stream import partitions_of
 from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.headers import ORIGIN
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka import KafkaSettings
+from lastlogin_service.scan import Scan, reading
+from lastlogin_service.topics import partitions_of
 
 
 # Newest logins in memory before they go to disk: 20 MiB with names as they are, and at most so many bytes of names.

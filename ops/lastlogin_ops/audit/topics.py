@@ -7,9 +7,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from lastlogin_ops.audit.retention import Kept
 from lastlogin_ops.backlog import committed_offsets
-from lastlogin_ops.scan import Range, Scan
 from lastlogin_service.kafka import KafkaSettings
 from lastlogin_service.kafka_admin import admin_client
+from lastlogin_service.scan import Range, Scan
 
 
 @dataclass(frozen=True, slots=True)

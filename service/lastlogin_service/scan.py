@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from lastlogin_ops.quarantined import Place
-from lastlogin_ops.stream import partitions_of
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.places import Place
 from lastlogin_service.tasks import end_within
+from lastlogin_service.topics import partitions_of
 
 
 # A record may have 2 MiB; Kafka gives a larger one all the same when it is the first.
@@ -84,14 +84,20 @@ class Scan:
 
 @asynccontextmanager
 async def scanning(
-    settings: KafkaSettings, topic: str, *, since_ms: int | None = None, places: Sequence[Place] = ()
+    settings: KafkaSettings,
+    topic: str,
+    key: str,
+    client_id: str,
+    *,
+    since_ms: int | None = None,
+    places: Sequence[Place] = (),
 ) -> AsyncIterator[Scan]:
-    """Give what the quarantine topic holds now: all, from append time `since_ms` on, or just `places`.
+    """Give what a topic, named by the setting `key`, holds now: all, from append time `since_ms` on, or just `places`.
 
     Raises `Exit`: Kafka is away (69), the topic is missing or may not be read (78), no record is at a place (1).
     """
-    partitions = await partitions_of(settings, topic, "topics.quarantine")
-    async with reading(settings, "lastlogin-quarantine") as consumer:
+    partitions = await partitions_of(settings, topic, key)
+    async with reading(settings, client_id) as consumer:
         consumer.assign(partitions)
         yield Scan(consumer, await _ranges(consumer, partitions, since_ms, places), settings)
 
