@@ -3,8 +3,9 @@
 ConsumerError
 ├── FetchFailed     nothing could be fetched now: wait, and try again from the same offset
 │   └── Unreadable  ... because of a record: try fewer, then hold the partition at this offset
-├── OffsetLost      Kafka no longer has the offset: report what is lost, go on at the earliest one
-└── TableNotReady   the table cannot be written: at the start end, later say what to do, wait, and look again
+└── OffsetLost      Kafka no longer has the offset: report what is lost, go on at the earliest one
+
+The contract's `TableNotReady`: at the start end, later say what to do, wait, and look again.
 """
 
 
@@ -30,7 +31,3 @@ class OffsetLost(ConsumerError):
         super().__init__(f"offset {offset} is gone, the earliest one is {resume_at}")
         self.offset = offset
         self.resume_at = resume_at
-
-
-class TableNotReady(ConsumerError):
-    """The table is not there, or not what we can write to; the message says what to do."""

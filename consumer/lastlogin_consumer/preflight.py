@@ -4,9 +4,9 @@ import asyncio
 from functools import partial
 from threading import Thread
 
-from lastlogin_consumer.columns import lost_columns
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.table import explain, is_wrong, open_table
+from lastlogin_schemas.columns import lost_columns
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.endpoint import check_bindable

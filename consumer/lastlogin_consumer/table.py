@@ -28,19 +28,15 @@ from lastlogin_consumer.batch_request import (
     RowFormat,
     StatementsForgotten,
 )
-from lastlogin_consumer.columns import Column, require_columns, usable_part
 from lastlogin_consumer.decode import Login
-from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.ring import Topology
+from lastlogin_schemas.columns import require_columns, usable_part
 from lastlogin_schemas.ddl import plain
+from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping, insert_cql
-from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect, misfit
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, columns_of, connect, misfit
 from lastlogin_service.exits import Exit
 
-
-_COLUMNS_CQL = (
-    "SELECT column_name, kind, type, position FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
-)
 
 # Token and key, in hexadecimal.
 _KEY = re.compile(r"(0x)?DecoratedKey\([^)]*\)|(?<=Top keys are: ).*")
@@ -122,8 +118,7 @@ def _is_local(session: Session, host: Host) -> bool:
 
 
 def _look_up(session: Session, wanted: TableMapping) -> TableMapping:
-    rows = session.execute(_COLUMNS_CQL, (wanted.keyspace, wanted.table))
-    return usable_part(wanted, {row.column_name: Column(row.kind, row.type, row.position) for row in rows})
+    return usable_part(wanted, columns_of(session, wanted))
 
 
 def _formats(session: Session, mapping: TableMapping) -> dict[str, RowFormat]:

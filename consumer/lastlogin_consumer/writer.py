@@ -19,12 +19,12 @@ from cassandra import OperationTimedOut
 from lastlogin_consumer.batch_request import StatementsForgotten
 from lastlogin_consumer.batches import batches
 from lastlogin_consumer.burst import Burst
-from lastlogin_consumer.columns import require_columns
 from lastlogin_consumer.decode import Login
-from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.outcome import is_answer, outcome_of
 from lastlogin_consumer.table import OpenTable, explain, log_columns
+from lastlogin_schemas.columns import require_columns
+from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import CONFIG, Exit

@@ -4,12 +4,13 @@ An address counts only where it was written together with the time beside it (eq
 Dovecot itself wrote may show the address of one login beside the time of another.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from lastlogin_schemas.table import SERVICES, ServiceColumns, TableMapping
+from lastlogin_schemas.columns import Columns
+from lastlogin_schemas.table import ServiceColumns, TableMapping
 
 
 # Mail that arrives is not somebody who looks: these never make a mailbox "used".
@@ -59,25 +60,19 @@ class Lookup:
         return (use for use in self.uses.values() if use and (use.service in DELIVERIES) is delivery)
 
 
-def mapping_of(wanted: TableMapping, columns: Iterable[tuple[str, str, str]]) -> TableMapping | None:
-    """Mapping of a table by its columns (name, kind, type); None when it is not of the shape that is wanted.
+def shown(wanted: TableMapping, columns: Columns) -> TableMapping:
+    """What is read of a table with these columns, as far as it has it.
 
-    Of the shape that is wanted unless told otherwise any `last_login_<service>` of type timestamp is a service, those
-    of the manual first.
+    Unless `[columns]` says otherwise the key has any name, and after the manual's services comes any other with a
+    column `last_login_<service>` of type timestamp.
     """
-    columns = list(columns)
-    keys = [name for name, kind, _ in columns if kind in ("partition_key", "clustering")]
-    names = {name for name, _, _ in columns}
-    if wanted == TableMapping(wanted.keyspace, wanted.table):
-        times = [name for name, _, kind in columns if kind == "timestamp" and name.startswith(_TIME)]
-        services = sorted(
-            (name.removeprefix(_TIME) for name in times),
-            key=lambda service: (SERVICES.index(service) if service in SERVICES else len(SERVICES), service),
-        )
-        columns_of = {service: ServiceColumns(_TIME + service, _ADDRESS + service) for service in services}
-        wanted = replace(wanted, user=keys[0] if keys else wanted.user, services=columns_of)
-    found = wanted.restricted_to(names)
-    return found if sorted(keys) == sorted(wanted.key) and found.services else None
+    if wanted != TableMapping(wanted.keyspace, wanted.table):
+        return wanted
+    times = (name for name, column in columns.items() if column.type == "timestamp" and name.startswith(_TIME))
+    others = {name.removeprefix(_TIME) for name in times} - wanted.services.keys()
+    services = {service: ServiceColumns(_TIME + service, _ADDRESS + service) for service in sorted(others)}
+    key = [name for name, column in columns.items() if column.kind in ("partition_key", "clustering")]
+    return replace(wanted, user=key[0] if len(key) == 1 else wanted.user, services={**wanted.services, **services})
 
 
 def one_row(mapping: TableMapping, rows: Sequence[Sequence[Any]]) -> Sequence[Any] | None:

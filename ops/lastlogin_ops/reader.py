@@ -13,9 +13,11 @@ from cassandra import (
 )
 from cassandra.cluster import NoHostAvailable, Session
 
-from lastlogin_ops.lookup import Lookup, lookup_of, mapping_of, one_row
+from lastlogin_ops.lookup import Lookup, lookup_of, one_row, shown
+from lastlogin_schemas.columns import usable_part
+from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping, select_cql
-from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect, misfit
+from lastlogin_service.cassandra import CassandraSettings, build_cluster, columns_of, connect, misfit
 from lastlogin_service.exits import CONFIG, DATA, UNAVAILABLE, Exit
 
 
@@ -33,8 +35,6 @@ _CAUSES = (
     ("requires authentication", CONFIG, "Cassandra wants a login, set cassandra.username and password_file"),
     ("Unavailable exception", UNAVAILABLE, "too few of Cassandra's nodes are up for cassandra.consistency"),
 )
-
-_COLUMNS = "SELECT column_name, kind, type FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
 
 
 def find(settings: CassandraSettings, wanted: TableMapping, user: str) -> Lookup | None:
@@ -54,26 +54,9 @@ def mapping(settings: CassandraSettings, wanted: TableMapping) -> TableMapping:
     return ask(settings, lambda session: _mapping(session, wanted))
 
 
-def columns_of(session: Session, wanted: TableMapping) -> list[tuple[str, str, str]]:
-    """Name, kind and type of each column of the table; none where there is no table."""
-    return [tuple(row) for row in session.execute(_COLUMNS, (wanted.keyspace, wanted.table)).all()]
-
-
 def _mapping(session: Session, wanted: TableMapping) -> TableMapping:
-    name = f"{wanted.keyspace}.{wanted.table}"
     columns = columns_of(session, wanted)
-    if not columns:
-        raise Exit(
-            CONFIG,
-            f"there is no table {name}: check cassandra.keyspace and cassandra.table, or make it with "
-            "`lastlogin schema apply`",
-        )
-    found = mapping_of(wanted, columns)
-    if found is None:
-        times = ", ".join(dict.fromkeys(each.time for each in wanted.services.values()))
-        rows = "user" if wanted.service is None else f"user and {wanted.service}"
-        raise Exit(CONFIG, f"the table {name} has no row per {rows} with columns such as {times}: check [columns]")
-    return found
+    return usable_part(shown(wanted, columns), columns)
 
 
 def ask(settings: CassandraSettings, question: Callable[[Session], T], deadline_s: float = _DEADLINE_S) -> T:
@@ -113,6 +96,8 @@ def failure_in_words(error: Exception, settings: CassandraSettings) -> Exception
     nodes = f"{', '.join(settings.contact_points)} port {settings.port}"
     code = UNAVAILABLE
     match error:
+        case TableNotReady():
+            return Exit(CONFIG, str(error))
         case TimeoutError():
             message = f"Cassandra did not answer within {error} s ({nodes})"
         case UnresolvableContactPoints():

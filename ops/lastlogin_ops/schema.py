@@ -1,15 +1,14 @@
 """What the table lacks of what `[columns]` wants: the CQL, and running it. `statements` is pure, the rest asks."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 
 from cassandra.cluster import Session
 
-from lastlogin_ops.reader import ask, columns_of
-from lastlogin_schemas.ddl import add_columns, create_keyspace, create_table, name_of
+from lastlogin_ops.reader import ask
+from lastlogin_schemas.columns import Columns, require_shape
+from lastlogin_schemas.ddl import add_columns, create_keyspace, create_table
 from lastlogin_schemas.table import TableMapping
-from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.exits import CONFIG, Exit
+from lastlogin_service.cassandra import CassandraSettings, columns_of
 
 
 # Of each data centre, unless it has fewer nodes.
@@ -43,36 +42,17 @@ def _planned(session: Session, wanted: TableMapping) -> list[str]:
     return statements(wanted, columns_of(session, wanted), None if keyspace else nodes)
 
 
-def statements(wanted: TableMapping, columns: Sequence[tuple[str, str, str]], nodes: Counter[str] | None) -> list[str]:
-    """CQL that a table with `columns` (name, kind, type) needs; none: there is no table.
+def statements(wanted: TableMapping, columns: Columns, nodes: Counter[str] | None) -> list[str]:
+    """CQL that a table with `columns` needs; none: there is no table.
 
-    `nodes` are those of each data centre where the keyspace is to be made, too. Raises `Exit`.
+    `nodes` are those of each data centre where the keyspace is to be made, too. Raises `TableNotReady`.
     """
     if columns:
-        _require_shape(wanted, columns)
-        added = add_columns(wanted, {name for name, _, _ in columns})
+        require_shape(wanted, columns)
+        added = add_columns(wanted, columns)
         return [added] if added is not None else []
     made = [create_table(wanted)]
     if nodes is not None:
         replicas = {name: min(_REPLICAS, count) for name, count in nodes.items()}
         made.insert(0, create_keyspace(wanted.keyspace, replicas))
     return made
-
-
-def _require_shape(wanted: TableMapping, columns: Iterable[tuple[str, str, str]]) -> None:
-    types = {name: type_name for name, _, type_name in columns}
-    key = {name for name, kind, _ in columns if kind in ("partition_key", "clustering")}
-    faults = []
-    if key != set(wanted.key):
-        faults = [f"its key is {', '.join(sorted(key))}, must be {', '.join(sorted(wanted.key))}"]
-    faults += [
-        f"{name} is {types[name]}, must be {type_name}"
-        for name, type_name in wanted.columns()
-        if types.get(name, type_name) != type_name
-    ]
-    if faults:
-        raise Exit(
-            CONFIG,
-            f"the table {name_of(wanted)} is another, and no CQL changes that: {'; '.join(faults)}. See [columns], or "
-            "name another table in cassandra.table",
-        )

@@ -1,7 +1,8 @@
-"""What can be wrong with a record.
+"""What can be wrong with a record, or with the table.
 
 ContractError
-└── Undecodable     the value or its headers are not what the contract says
+├── Undecodable     the value or its headers are not what the contract says
+└── TableNotReady   the table is not there, or another one; the message says what to do
 """
 
 from typing import Literal, get_args
@@ -35,3 +36,7 @@ class Undecodable(ContractError):
         super().__init__(f"{reason}: {detail}")
         self.reason: UndecodableReason = reason
         self.detail = detail
+
+
+class TableNotReady(ContractError):
+    """The table is not there, or not what we can write and read; the message says what to do."""

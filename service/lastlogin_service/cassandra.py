@@ -11,6 +11,8 @@ from cassandra.io.libevreactor import LibevConnection
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
 from pydantic import Field, SecretStr
 
+from lastlogin_schemas.columns import Column
+from lastlogin_schemas.table import TableMapping
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import Host, Section, matching
 from lastlogin_service.tls import certificate_problems, client_context
@@ -26,6 +28,10 @@ _RECONNECT_CAP_S = 15.0
 # A dead connection is noticed after two of these, well inside the request timeout's neighbourhood.
 _HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 5
+
+_COLUMNS = (
+    "SELECT column_name, kind, type, position FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
+)
 
 # What the driver's errors contain where a node answers and cannot be talked to as configured, and what to look at.
 _MISFITS = (
@@ -136,3 +142,9 @@ def connect(cluster: Cluster, local_dc: str | None) -> Session:
                 CONFIG, f"cassandra.local_dc: {local_dc} - Cassandra has no such data centre; it has {there}"
             ) from None
         raise
+
+
+def columns_of(session: Session, wanted: TableMapping) -> dict[str, Column]:
+    """Columns of the table by name, none where there is no table. Raises what the driver does."""
+    rows = session.execute(_COLUMNS, (wanted.keyspace, wanted.table))
+    return {row.column_name: Column(row.kind, row.type, row.position) for row in rows}

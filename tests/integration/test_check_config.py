@@ -11,7 +11,7 @@ import pytest
 
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.command import Ended, service
+from tests.support.command import Ended, lastlogin, service
 from tests.support.consumer import consumer_variables
 from tests.support.dict_client import write
 from tests.support.producer import ProducerProcess
@@ -306,12 +306,16 @@ def test_a_port_without_tls(stack: Layout, topics: Topics) -> None:
     [
         (
             None,
-            "cassandra.keyspace, cassandra.table: there is no table statsdb.{name}; make it with `lastlogin schema ",
+            "there is no table statsdb.{name}: check cassandra.keyspace and cassandra.table, or make it with `",
         ),
         ("user text PRIMARY KEY, seen timestamp", "the table statsdb.{name} has none of the columns last_login_imap, "),
         (
             "user text PRIMARY KEY, last_login_imap timestamp, remote_ip_imap text",
             "columns of the table statsdb.{name} have another type: remote_ip_imap is text, must be inet; ",
+        ),
+        (
+            "user text PRIMARY KEY, last_login_imap bigint",
+            "columns of the table statsdb.{name} have another type: last_login_imap is bigint, must be timestamp; ",
         ),
         (
             "user text, service text, last_login_imap timestamp, PRIMARY KEY (user, service)",
@@ -320,16 +324,17 @@ def test_a_port_without_tls(stack: Layout, topics: Topics) -> None:
     ],
 )
 def test_tables(stack: Layout, topics: Topics, rows: StatsTable, columns: str | None, fault: str) -> None:
-    """A table that cannot be written is one sentence and 78, at the consumer's start as well."""
+    """A table that cannot be used is one sentence and 78, at the consumer's start and of `lastlogin show` as well."""
     name = f"bad_{uuid4().hex[:12]}"
     if columns is not None:
         rows.session.execute(f"CREATE TABLE statsdb.{name} ({columns})")
     checked, started = (consumer(stack, topics, *arguments, CASSANDRA__TABLE=name) for arguments in ((CHECK,), ()))
+    shown = lastlogin(stack, "show", "u", CASSANDRA__TABLE=name)
     if columns is not None:
         rows.session.execute(f"DROP TABLE statsdb.{name}")
 
-    assert (78, 78) == (checked.code, started.code)
+    assert (78, 78, 78) == (checked.code, started.code, shown.code)
     assert "" == checked.out
-    assert checked.err == started.err
+    assert checked.err == started.err == shown.err.replace("lastlogin:", f"{CONSUMER}:", 1)
     [line] = checked.err.splitlines()
     assert line.startswith(f"{CONSUMER}: {fault.format(name=name)}")

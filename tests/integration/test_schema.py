@@ -62,4 +62,4 @@ def test_columns_and_another_table(stack: Layout, rows: StatsTable, keyspace: st
         added.out,
     )
     assert (78, "") == (other.code, other.out)
-    assert "its key is user, must be mailbox" in other.err
+    assert "is (user), must be (mailbox)" in other.err

@@ -296,18 +296,3 @@ def test_what_cassandra_says(stack: Layout, variables: dict[str, str], code: int
     assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith(f"lastlogin: {sentence}")
     assert ended.err.count("\n") == 1
-
-
-def test_table_of_another_shape(stack: Layout, session: Session) -> None:
-    """A table with a row per user and service is not read as if it were ours."""
-    table = OwnTable(session, stack, "userid text, service text, last_access timestamp, PRIMARY KEY (userid, service)")
-    try:
-        ended = table.show("test1")
-    finally:
-        session.execute(f"DROP TABLE statsdb.{table.name}")
-
-    assert ended.code == 78
-    assert ended.err == (
-        f"lastlogin: the table statsdb.{table.name} has no row per user with columns such as last_login_imap, "
-        "last_login_pop3, last_login_webmail, last_login_lmtp: check [columns]\n"
-    )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lastlogin_consumer.columns import Column, require_columns, usable_part
-from lastlogin_consumer.errors import TableNotReady
+from lastlogin_schemas.columns import Column, require_columns, usable_part
+from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import ServiceColumns, TableMapping
 
 
@@ -58,7 +58,7 @@ def test_a_row_per_service() -> None:
 
 def test_names_with_capitals() -> None:
     """Who may have made the table without quotes is told that its name is another."""
-    with pytest.raises(TableNotReady, match=r"there is no table k\.T \(names made without quotes are in small letters"):
+    with pytest.raises(TableNotReady, match=r'no table k\."T" \(names made without quotes are in small letters'):
         usable_part(TableMapping("k", "T"), {})
 
 
@@ -69,10 +69,11 @@ def test_names_with_capitals() -> None:
             WANTED,
             {},
             (
-                "cassandra.keyspace, cassandra.table: there is no table statsdb.dovecot_stats; make it with `lastlogin "
-                "schema apply`, or in cqlsh: CREATE TABLE IF NOT EXISTS statsdb.dovecot_stats (user text, "
-                "last_login_imap timestamp, remote_ip_imap inet, last_login_pop3 timestamp, remote_ip_pop3 inet, "
-                "last_login_webmail timestamp, remote_ip_webmail inet, last_login_lmtp timestamp, remote_ip_lmtp inet, "
+                "there is no table statsdb.dovecot_stats: check cassandra.keyspace and cassandra.table, or make it "
+                "with `lastlogin schema apply`, or in cqlsh: CREATE TABLE IF NOT EXISTS statsdb.dovecot_stats (user "
+                "text, last_login_imap timestamp, remote_ip_imap inet, last_login_pop3 timestamp, remote_ip_pop3 "
+                "inet, last_login_webmail timestamp, remote_ip_webmail inet, last_login_lmtp timestamp, "
+                "remote_ip_lmtp inet, "
                 "PRIMARY KEY (user))"
             ),
         ),

@@ -7,13 +7,13 @@ import pytest
 from cassandra import OperationTimedOut
 from prometheus_client import CollectorRegistry
 
-from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.service import Consumer
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import Source
 from lastlogin_consumer.table import OpenTable
 from lastlogin_consumer.writer import Writer
+from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import CONFIG, Exit

@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lastlogin_ops.lookup import Lookup, Use, ago, document, lookup_of, mapping_of, one_row, text
+from lastlogin_ops.lookup import Lookup, Use, ago, document, lookup_of, one_row, shown, text
+from lastlogin_schemas.columns import Column, Columns, usable_part
+from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import ServiceColumns, TableMapping
 
 
@@ -13,13 +15,18 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 WANTED = TableMapping("k", "t")
 BERLIN = ZoneInfo("Europe/Berlin")
 
-MANUAL = [
-    ("last_login_imap", "regular", "timestamp"),
-    ("last_login_lmtp", "regular", "timestamp"),
-    ("last_login_pop3", "regular", "timestamp"),
-    ("user", "partition_key", "text"),
-]
-ADDRESSES = [(f"remote_ip_{service}", "regular", "inet") for service in ("imap", "lmtp", "pop3")]
+MANUAL = {
+    "last_login_imap": Column("regular", "timestamp"),
+    "last_login_lmtp": Column("regular", "timestamp"),
+    "last_login_pop3": Column("regular", "timestamp"),
+    "user": Column("partition_key", "text", 0),
+}
+ADDRESSES = {f"remote_ip_{service}": Column("regular", "inet") for service in ("imap", "lmtp", "pop3")}
+
+
+def mapping_of(columns: Columns) -> TableMapping:
+    """What is read of a table with these columns, by default."""
+    return usable_part(shown(WANTED, columns), columns)
 
 
 def cell(at: datetime, written: int, *address: object) -> tuple[object, ...]:
@@ -27,62 +34,59 @@ def cell(at: datetime, written: int, *address: object) -> tuple[object, ...]:
     return (at.replace(tzinfo=None), written, *address)
 
 
-def test_mapping_of_the_manuals_tables() -> None:
+def test_the_manuals_tables() -> None:
     """The manual's table is read with and without addresses, services in the order of the manual."""
-    plain = mapping_of(WANTED, MANUAL)
-    with_addresses = mapping_of(WANTED, MANUAL + ADDRESSES)
+    plain = mapping_of(MANUAL)
+    with_addresses = mapping_of(MANUAL | ADDRESSES)
 
     services = ("imap", "pop3", "lmtp")
-    assert plain == TableMapping("k", "t", "user", {s: ServiceColumns(f"last_login_{s}", None) for s in services})
-    assert with_addresses == TableMapping(
-        "k", "t", "user", {s: ServiceColumns(f"last_login_{s}", f"remote_ip_{s}") for s in services}
-    )
-    assert list(with_addresses.services) == list(services)
+    assert {s: ServiceColumns(f"last_login_{s}", None) for s in services} == plain.services
+    assert {s: ServiceColumns(f"last_login_{s}", f"remote_ip_{s}") for s in services} == with_addresses.services
+    assert list(services) == list(with_addresses.services)
 
 
-def test_mapping_of_more_services() -> None:
+def test_more_services() -> None:
     """Services that a site added are found; columns of another kind are not taken for one; the key has any name."""
-    columns = [
-        ("last_login_sieve", "regular", "timestamp"),
-        ("last_login_webmail", "regular", "timestamp"),
-        ("last_login_comment", "regular", "text"),
-        ("mailbox", "partition_key", "text"),
-    ]
-    mapping = mapping_of(WANTED, columns)
+    mapping = mapping_of(
+        {
+            "last_login_sieve": Column("regular", "timestamp"),
+            "last_login_webmail": Column("regular", "timestamp"),
+            "last_login_comment": Column("regular", "text"),
+            "mailbox": Column("partition_key", "text", 0),
+        }
+    )
 
-    assert mapping is not None
-    assert (mapping.user, list(mapping.services)) == ("mailbox", ["webmail", "sieve"])
+    assert ("mailbox", ["webmail", "sieve"]) == (mapping.user, list(mapping.services))
 
 
 @pytest.mark.parametrize(
-    "columns",
+    ("columns", "fault"),
     [
-        [("user", "partition_key", "text")],
-        [*MANUAL, ("service", "clustering", "text")],
-        [*MANUAL, ("domain", "partition_key", "text")],
+        ({"user": Column("partition_key", "text", 0)}, "the table k.t has none of the columns last_login_imap, "),
+        (
+            MANUAL | {"service": Column("clustering", "text", 0)},
+            "the primary key of the table k.t is (user, service), must be (user); ",
+        ),
+        (MANUAL | {"last_login_imap": Column("regular", "bigint")}, "columns of the table k.t have another type: last"),
+        (
+            {"mailbox": Column("partition_key", "blob", 0)},
+            "columns of the table k.t have another type: mailbox is blob",
+        ),
     ],
 )
-def test_tables_of_another_shape(columns: list[tuple[str, str, str]]) -> None:
-    """A table without times, or with several rows a user, is not read."""
-    assert mapping_of(WANTED, columns) is None
+def test_tables_that_are_not_read(columns: Columns, fault: str) -> None:
+    """Neither with several rows a user nor with a time that is none: the service would seem to have no logins."""
+    with pytest.raises(TableNotReady) as caught:
+        mapping_of(columns)
+
+    assert str(caught.value).startswith(fault)
 
 
-def test_mapping_of_what_is_configured() -> None:
-    """Columns that are configured are looked for by name, and no others; the key must be theirs."""
-    services = {"imap": ServiceColumns("at", "ip"), "pop3": ServiceColumns("at", "ip")}
-    wanted = TableMapping("k", "t", "userid", services, "service", "text")
-    columns = [
-        ("at", "regular", "timestamp"),
-        ("last_login_lmtp", "regular", "timestamp"),
-        ("service", "clustering", "text"),
-        ("userid", "partition_key", "text"),
-    ]
+def test_what_is_configured() -> None:
+    """Columns that are configured are looked for by name, and no others."""
+    wanted = TableMapping("k", "t", "userid", {"imap": ServiceColumns("at", "ip")}, "service", "text")
 
-    found = mapping_of(wanted, columns)
-
-    assert found is not None
-    assert {"imap": ServiceColumns("at", None), "pop3": ServiceColumns("at", None)} == found.services
-    assert mapping_of(wanted, [each for each in columns if each[0] != "service"]) is None
+    assert wanted == shown(wanted, MANUAL)
 
 
 def test_a_row_per_service() -> None:
@@ -104,8 +108,7 @@ def test_a_row_per_service() -> None:
 
 def test_address_belongs_to_its_time() -> None:
     """An address counts only where it was written together with the time beside it."""
-    mapping = mapping_of(WANTED, MANUAL + ADDRESSES)
-    assert mapping is not None
+    mapping = mapping_of(MANUAL | ADDRESSES)
     row = (
         "u",
         *cell(NOW, 5, "192.0.2.1", 5),

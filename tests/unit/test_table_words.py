@@ -4,8 +4,8 @@ from cassandra import InvalidRequest, Unauthorized
 from cassandra.cluster import NoHostAvailable
 
 from lastlogin_consumer.batch_request import StatementsForgotten
-from lastlogin_consumer.errors import TableNotReady
 from lastlogin_consumer.table import explain, is_wrong
+from lastlogin_schemas.errors import TableNotReady
 
 
 NO_RIGHT = Unauthorized(
