@@ -12,8 +12,9 @@ from lastlogin_consumer.decode import Login
 MAX_BYTES = 5_000
 # Half of what fits with short names; more of them in one request did not pay off any more.
 MAX_ROWS = 50
-# A row's bytes beside its user and address: the statement's id, lengths, time and write time.
-_ROW_BYTES = 60
+# A row's bytes beside its user, address and service: the statement's id, lengths, time, TTL and write time.
+_ROW_BYTES = 61
+_LENGTH_BYTES = 4
 
 
 class Coordinators(Protocol):
@@ -24,11 +25,15 @@ class Coordinators(Protocol):
 
 
 def batches(
-    logins: Iterable[Login], ring: Coordinators, key: Callable[[Login], bytes] | None = None
+    logins: Iterable[Login],
+    ring: Coordinators,
+    key: Callable[[Login], bytes] | None = None,
+    *,
+    with_service: bool = False,
 ) -> Iterator[list[Login]]:
     """Sort logins into batches of one coordinator each, the full ones first; a row that is too large goes alone.
 
-    `key` gives the partition key of a login's row; None where that is the user.
+    `key` gives the partition key of a login's row; None where that is the user. `with_service`: rows name their service.
     Lazily: a window has some 50,000 logins, and no more are looked at than are needed for the next batch.
     """
     rows: dict[Hashable, list[Login]] = defaultdict(list)
@@ -38,6 +43,8 @@ def batches(
         user = login.user.encode()
         whose = coordinator(user if key is None else key(login))
         size = _ROW_BYTES + len(user) + len(login.address)
+        if with_service:
+            size += _LENGTH_BYTES + len(login.service.encode())
         batch = rows[whose]
         if batch and (len(batch) >= MAX_ROWS or sizes[whose] + size > MAX_BYTES):
             yield batch

@@ -140,7 +140,8 @@ class Writer:
             left: Sequence[Login] = logins
             for attempt in count():
                 table = self._open
-                burst = Burst(batches(left, table.topology.ring(), table.key), self._loop.create_future())
+                rows = batches(left, table.topology.ring(), table.key, with_service=table.mapping.service is not None)
+                burst = Burst(rows, self._loop.create_future())
                 await self._try(burst)
                 refused += [Refused(login, explain(error)) for login, error in burst.refused]
                 left = burst.failed

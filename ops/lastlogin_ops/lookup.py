@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from lastlogin_ops.tailing import visible
 from lastlogin_schemas.columns import Columns
 from lastlogin_schemas.table import ServiceColumns, TableMapping
 
@@ -102,7 +103,7 @@ def text(lookup: Lookup, now: datetime, zone: tzinfo | None) -> str:
     rows = [_row(service, use, lookup.keeps_addresses, now, zone) for service, use in lookup.uses.items()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join([f"{lookup.user}: {_headline(lookup, now)}", "", *lines])
+    return "\n".join([f"{visible(lookup.user)}: {_headline(lookup, now)}", "", *lines])
 
 
 def document(lookup: Lookup) -> dict[str, Any]:
@@ -144,16 +145,20 @@ def _length(seconds: float) -> str:
 
 def _headline(lookup: Lookup, now: datetime) -> str:
     if (login := lookup.last_login) is not None:
-        return f"last login was by {_NAMES.get(login.service, login.service)} {ago(login.at, now)}"
+        return f"last login was by {_name(login.service)} {ago(login.at, now)}"
     if (delivery := lookup.last_delivery) is not None:
         return f"no login recorded, only deliveries, the last {ago(delivery.at, now)}"
     return "no login recorded"
 
 
+def _name(service: str) -> str:
+    return _NAMES.get(service, visible(service))
+
+
 def _row(service: str, use: Use | None, addresses: bool, now: datetime, zone: tzinfo | None) -> tuple[str, ...]:  # noqa: FBT001 - private, and named at its one call
-    name = _NAMES.get(service, service)
+    name = _name(service)
     if use is None:
         return name, "none recorded", "", ""
     time = use.at.astimezone(zone).isoformat(" ", "seconds")
-    origin = (f"from {use.address}" if use.address else "no address recorded") if addresses else ""
+    origin = (f"from {visible(use.address)}" if use.address else "no address recorded") if addresses else ""
     return name, time, ago(use.at, now), origin

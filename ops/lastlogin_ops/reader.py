@@ -37,14 +37,20 @@ _CAUSES = (
 )
 
 
-def find(settings: CassandraSettings, wanted: TableMapping, user: str) -> Lookup | None:
-    """Look a user up; None when there is no row. Raises `Exit`: what Cassandra says, in words."""
+def find(
+    settings: CassandraSettings, wanted: TableMapping, user: str, first: Callable[[], T]
+) -> tuple[T, Lookup | None]:
+    """Look a user up; None when there is no row. Raises `Exit`: what Cassandra says, in words.
 
-    def read(session: Session) -> Lookup | None:
+    What `first` gives is asked for when all else is ready: the row is read after it.
+    """
+
+    def read(session: Session) -> tuple[T, Lookup | None]:
         mapping = _mapping(session, wanted)
-        rows = session.execute(session.prepare(select_cql(mapping)), (user,)).all()
-        row = one_row(mapping, [tuple(row) for row in rows])
-        return lookup_of(user, mapping, row) if row is not None else None
+        select = session.prepare(select_cql(mapping))
+        before = first()
+        row = one_row(mapping, [tuple(row) for row in session.execute(select, (user,)).all()])
+        return before, lookup_of(user, mapping, row) if row is not None else None
 
     return ask(settings, read)
 

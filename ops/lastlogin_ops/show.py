@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -15,12 +16,13 @@ from lastlogin_ops.backlog import Backlog, backlog
 from lastlogin_ops.lookup import ago, document, text
 from lastlogin_ops.program import Program, needed
 from lastlogin_ops.settings import OpsSettings
+from lastlogin_ops.tailing import visible
 from lastlogin_schemas.event import MAX_USER_BYTES
 from lastlogin_schemas.table import literal, select_cql
 from lastlogin_service.exits import Exit
 
 
-# Beyond the look-up of the row; Kafka's own deadline is below it.
+# Beyond what Cassandra needs to be ready for the look-up; Kafka's own deadline is below it.
 _BACKLOG_WAIT_S = 3.0
 
 
@@ -39,8 +41,9 @@ def show(program: Program, user: str, *, as_json: bool, as_cql: bool) -> None:
         click.echo(f"{select_cql(reader.mapping(cassandra, wanted), literal(user))};")
         return
     asked = _ask_backlog(settings)
-    found = reader.find(cassandra, wanted, user)
-    waiting, now = _answered(asked), datetime.now(UTC)
+    # What was written while Kafka was asked is in a row that is read later.
+    waiting, found = reader.find(cassandra, wanted, user, partial(_answered, asked))
+    now = datetime.now(UTC)
     if as_json:
         answer = document(found) if found is not None else {"user": user, "found": False}
         behind = asdict(waiting) if isinstance(waiting, Backlog) else None
@@ -49,7 +52,7 @@ def show(program: Program, user: str, *, as_json: bool, as_cql: bool) -> None:
         if found is not None:
             click.echo(f"{text(found, now, None)}\n")
         else:
-            click.echo(f"{user}: no login was recorded")
+            click.echo(f"{visible(user)}: no login was recorded")
             if user != user.lower():
                 click.echo("Names are compared letter by letter; mail servers mostly write them in lower case.")
         click.echo(_freshness(waiting, now))

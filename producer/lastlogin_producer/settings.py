@@ -15,7 +15,7 @@ from lastlogin_producer.rule_settings import DictSettings, RuleSettings, UserSet
 from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.logs import ServiceSettings
-from lastlogin_service.settings import Section, matching
+from lastlogin_service.settings import Section, Whole, matching
 
 
 _GIB = 1_073_741_824
@@ -81,7 +81,7 @@ class PublisherSettings(Section):
 
     compression: Literal["none", "gzip", "lz4", "zstd"] = "zstd"
     # Ids that a schema registry gave to our schemas; with one, that message goes out in Confluent's wire format.
-    schema_ids: dict[Literal["LoginEvent", "RawWrite"], Annotated[int, Field(ge=1, lt=2**31)]] = Field(
+    schema_ids: dict[Literal["LoginEvent", "RawWrite"], Annotated[Whole, Field(ge=1, lt=2**31)]] = Field(
         default_factory=dict
     )
 

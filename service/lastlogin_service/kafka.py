@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from lastlogin_schemas import topics
 from lastlogin_schemas.schema import LOGIN_EVENT_SCHEMAS, Schema
 from lastlogin_service.exits import CONFIG, Exit
-from lastlogin_service.settings import HOST_NAME, Section, matching
+from lastlogin_service.settings import HOST_NAME, Section, Whole, matching
 from lastlogin_service.tls import certificate_problems, client_context
 
 
@@ -36,7 +36,7 @@ TopicName = Annotated[
 
 
 # Registry id (Confluent framing) -> version of a message's schema.
-SchemaIds = Annotated[dict[Annotated[int, Field(ge=0, lt=2**32)], int], Field(max_length=1000)]
+SchemaIds = Annotated[dict[Annotated[int, Field(ge=0, lt=2**32)], Whole], Field(max_length=1000)]
 
 
 class KafkaSettings(Section):

@@ -32,10 +32,20 @@ from lastlogin_service.secret_files import read_secret_files, warnings
 from lastlogin_service.shape import bare, section_of
 
 
-__all__ = ["HOST_NAME", "Host", "Section", "Settings", "load", "matching", "render", "warnings"]
+__all__ = ["HOST_NAME", "Host", "Section", "Settings", "Whole", "load", "matching", "render", "warnings"]
 
 # Room for thousands of rules; a larger file is some other file.
 _MAX_FILE_BYTES = 1_048_576
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean", "must be a number")
+    return value
+
+
+# A whole number inside a table or list; as a key's own value it needs no more than int.
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
 
 
 class _CrossChecked(BaseModel):
@@ -57,9 +67,8 @@ class _CrossChecked(BaseModel):
     @classmethod
     def _boolean_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         # To pydantic true is 1.
-        if isinstance(value, bool) and bare(cls.model_fields[str(info.field_name)].annotation) in (int, float):
-            raise PydanticCustomError("boolean", "must be a number")
-        return value
+        number = bare(cls.model_fields[str(info.field_name)].annotation) in (int, float)
+        return _no_boolean(value) if number else value
 
     @model_validator(mode="after")
     def _cross_check(self) -> Self:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastlogin_consumer.batch_request import RowFormat
+from lastlogin_consumer.batch_request import ExpiringRowFormat, RowFormat
 from lastlogin_consumer.batches import MAX_BYTES, MAX_ROWS, batches
 from lastlogin_consumer.decode import Login
 from tests.support.logins import AT_US
@@ -54,6 +54,19 @@ def test_a_full_batch_is_within_the_limit_as_it_is_sent() -> None:
 
         assert size <= MAX_BYTES
         assert len(full) == MAX_ROWS or 0.9 * MAX_BYTES < size + packed_bytes(full[:1])
+
+
+def test_the_service_and_the_ttl_count_where_rows_have_them() -> None:
+    """The same of rows with a service of their own and seconds until they are forgotten."""
+    for service in ("pop3", "s" * 64):
+        packed = ExpiringRowFormat(
+            SimpleNamespace(query_id=bytes(16)), 3_600, address=True, service=service, wall=lambda: AT_US / 1e6
+        )
+        rows = [login._replace(service=service) for login in logins(["a" * 60] * 100)]
+        full = next(batches(rows, ByFirstByte(), with_service=True))
+        size = sum(len(packed.pack(login)) for login in full)
+
+        assert 0.9 * MAX_BYTES < size <= MAX_BYTES
 
 
 def test_full_batches_come_before_all_logins_were_looked_at() -> None:

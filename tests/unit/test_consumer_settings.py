@@ -42,6 +42,7 @@ def test_schema_ids_name_versions() -> None:
     ("name", "value", "key"),
     [
         ("SCHEMA_IDS", '{"17": 99}', "schema_ids"),
+        ("SCHEMA_IDS", '{"17": true}', "schema_ids.17"),
         ("LINGER_S", "-1", "linger_s"),
         ("GROUP", "x" * 250, "group"),
         ("WINDOW__MAX_RECORDS", "0", "window.max_records"),

@@ -170,6 +170,16 @@ def test_text_without_addresses() -> None:
     )
 
 
+def test_text_moves_no_cursor() -> None:
+    """Control characters in what others wrote are escaped: addresses as text, services of the configuration, users."""
+    lookup = Lookup("u\x1b[2J", {"a\tb": Use("a\tb", NOW - timedelta(hours=2), "x\r\n\x9b31m")}, keeps_addresses=True)
+
+    assert text(lookup, NOW, UTC) == (
+        "u\\x1b[2J: last login was by a\\tb 2 hours ago\n\n"
+        "a\\tb  2026-11-24 10:00:00+00:00  2 hours ago  from x\\r\\n\\x9b31m"
+    )
+
+
 @pytest.mark.parametrize(
     ("uses", "headline"),
     [

@@ -1,8 +1,11 @@
 """How fresh the answer of `lastlogin show` is, whether or not the user has a row."""
 
+import asyncio
 import json
 import threading
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -20,8 +23,8 @@ ROW = Lookup("u", {"imap": Use("imap", datetime(2026, 1, 2, tzinfo=UTC), None)},
 @pytest.fixture(params=[ROW, None], ids=["row", "no row"])
 def found(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lookup | None:
     """What Cassandra says of the user."""
-    monkeypatch.setattr(reader, "find", lambda *_: request.param)
     row: Lookup | None = request.param
+    monkeypatch.setattr(reader, "find", lambda _settings, _wanted, _user, first: (first(), row))
     return row
 
 
@@ -83,3 +86,45 @@ def test_kafka_that_hangs(monkeypatch: pytest.MonkeyPatch, found: Lookup | None)
 
     assert ended.exit_code == (0 if found else 1)
     assert ended.stdout.splitlines()[-1] == "How fresh the table is, is not known: Kafka did not answer in time"
+
+
+def test_the_row_is_read_after_kafka_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login that is written while both are asked is not missing in an answer that calls the table up to date."""
+    columns = [
+        SimpleNamespace(column_name="user", kind="partition_key", type="text", position=0),
+        SimpleNamespace(column_name="last_login_imap", kind="regular", type="timestamp", position=-1),
+    ]
+    written = threading.Event()
+
+    class Session:
+        def execute(self, statement: object, _values: object) -> Any:
+            if statement is not self:
+                return columns
+            rows = [("u", datetime(2026, 1, 2), 1)] if written.is_set() else []  # noqa: DTZ001 - as the driver gives it
+            return SimpleNamespace(all=lambda: rows)
+
+        def prepare(self, _cql: str) -> object:
+            return self
+
+    async def backlog(*_: object) -> Backlog:
+        # The consumer writes the row while Kafka is asked.
+        await asyncio.sleep(0.05)
+        written.set()
+        return Backlog(0, None)
+
+    monkeypatch.setattr(reader, "ask", lambda _settings, question: question(Session()))
+    monkeypatch.setattr(module, "backlog", backlog)
+    shown = show()
+
+    assert shown.exit_code == 0
+    assert shown.stdout.startswith("u: last login was by IMAP ")
+    assert "The table is up to date" in shown.stdout
+
+
+def test_a_user_who_is_not_found_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is repeated with its control characters escaped."""
+    monkeypatch.setattr(reader, "find", lambda *_: ("not asked", None))
+    environ = {"LASTLOGIN_CASSANDRA__CONTACT_POINTS": "c"}
+    ended = CliRunner().invoke(main, ["show", "a\x1b[2J"], env=environ)
+
+    assert ended.stdout.startswith("a\\x1b[2J: no login was recorded\n")

@@ -93,6 +93,7 @@ def test_a_pattern_without_service_needs_a_default(tmp_path: Path) -> None:
         ("[spool]\nmax_rows = 0\n", "spool.max_rows"),
         ('[publisher]\ncompression = "snappy"\n', "publisher.compression"),
         ("[publisher]\nschema_ids = { LoginEvent = 0 }\n", "publisher.schema_ids.LoginEvent"),
+        ("[publisher]\nschema_ids = { LoginEvent = true }\n", "publisher.schema_ids.LoginEvent"),
         ("[publisher]\nschema_ids = { Login = 1 }\n", "publisher.schema_ids.Login"),
         ("[shutdown]\ndeadline_s = -1\n", "shutdown.deadline_s"),
     ],
