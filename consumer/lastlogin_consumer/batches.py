@@ -33,7 +33,7 @@ def batches(
 ) -> Iterator[list[Login]]:
     """Sort logins into batches of one coordinator each, the full ones first; a row that is too large goes alone.
 
-    `key` gives the partition key of a login's row; None where that is the user. `with_service`: rows name their service.
+    `key` gives the partition key of a login's row; None where that is the user. Rows may name their service, too.
     Lazily: a window has some 50,000 logins, and no more are looked at than are needed for the next batch.
     """
     rows: dict[Hashable, list[Login]] = defaultdict(list)

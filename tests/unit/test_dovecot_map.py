@@ -187,6 +187,11 @@ def test_files_of_certificates_that_are_not_here(tmp_path: Path) -> None:
             "user is u, and user in line 6; one consumer writes one table",
         ),
         (
+            MAP.replace("value_field = last_login_imap", "value_field = user"),
+            4,
+            "the column user is the user in line 6; must be another one for the time of imap",
+        ),
+        (
             MAP + MAP.replace("imap/", "$s/").replace("user = $user", "user = $user\n s = $s"),
             11,
             "some maps have a column for the service and others have none; must be alike",
@@ -330,6 +335,37 @@ def test_what_is_not_carried_over(text: str, notes: list[str]) -> None:
 def test_ways_to_write_it(text: str, cassandra: dict[str, Any], found: dict[str, Any]) -> None:
     """Continued lines, quotes, capitals, columns of any name, long and short names of settings."""
     assert (cassandra, found) == (read(text).cassandra, read(text).columns)
+
+
+POP3 = MAP.replace("imap/", "pop3/")
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (
+            POP3,
+            "13: the column last_login_imap is the time of imap in line 4: the time of pop3 must have one of its own",
+        ),
+        (POP3.replace("_imap =", "_pop3 ="), "; a rule of the producers can make both one service"),
+        (
+            POP3.replace("= last_login_imap", "= last_login_pop3"),
+            "16: the column remote_ip_imap is the address of imap ",
+        ),
+        (
+            POP3.replace("= last_login_imap", "= remote_ip_imap"),
+            "13: the column remote_ip_imap is the address of imap ",
+        ),
+    ],
+)
+def test_services_that_share_a_column(second: str, told: str, tmp_path: Path) -> None:
+    """The first one keeps it, the other one is told of, and the consumer takes what is printed."""
+    file = tmp_path / "maps"
+    file.write_text(MAP + second + "connect = host=a dbname=k\n")
+
+    assert told in "\n".join(said(MAP + second))
+    pop3 = {"pop3": ServiceColumns("last_login_pop3", None)} if "= last_login_pop3" in second else {}
+    assert columns("last_login_{}", "remote_ip_{}", "imap") | pop3 == settings(file, tmp_path).table.services
 
 
 def test_other_keys() -> None:

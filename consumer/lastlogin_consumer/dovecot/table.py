@@ -33,6 +33,10 @@ class Table:
     # By service; "" is that of a column.
     _times: dict[str, Column] = field(default_factory=dict)
     _addresses: dict[str, Column] = field(default_factory=dict)
+    # What each column holds, by name: a consumer writes it as one thing.
+    _held: dict[str, tuple[str, Column]] = field(default_factory=dict)
+    # Services whose column holds something else.
+    _left_out: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -66,11 +70,11 @@ class Table:
         self.keyspace = each.keyspace or self.keyspace
         service = self._service(each, roles.get("service"), before)
         if of_address:
-            self._add(self._addresses, service, each.value)
+            self._add(self._addresses, "address", service, each.value)
             return
-        self._add(self._times, service, each.value)
+        self._add(self._times, "time", service, each.value)
         if "address" in roles:
-            self._add(self._addresses, service, roles["address"])
+            self._add(self._addresses, "address", service, roles["address"])
 
     def _service(self, each: DictMap, column: Column | None, texts: list[str]) -> str:
         """Return the service that the map is of; "" where it has a column."""
@@ -87,18 +91,37 @@ class Table:
 
     def _one(self, role: str, column: Column) -> None:
         first = self._roles.setdefault(role, column)
+        if role != "table":
+            self._hold(f"the {role}", column)
         if first.name != column.name:
             raise MapError(
                 column.line,
                 f"{role} is {column.name}, and {first.name} in line {first.line}; one consumer writes one table",
             )
 
-    def _add(self, columns: dict[str, Column], service: str, column: Column) -> None:
+    def _add(self, columns: dict[str, Column], kind: str, service: str, column: Column) -> None:
+        what = f"the {kind} of {service}" if service else f"the {kind}"
+        if (shared := self._hold(what, column)) is not None:
+            self.notes.append(Note(column.line, shared))
+            self._left_out |= {service} if kind == "time" else set()
+            return
         first = columns.setdefault(service, column)
         if first.name != column.name:
             self.notes.append(
                 Note(column.line, f"the column {column.name} is not written: line {first.line} goes before")
             )
+
+    def _hold(self, what: str, column: Column) -> str | None:
+        """Keep a column for `what`; return why it cannot be. Raises `MapError` when it is part of the key."""
+        held, first = self._held.setdefault(column.name, (what, column))
+        if held == what:
+            return None
+        told = f"the column {column.name} is {held} in line {first.line}"
+        if held in ("the user", "the service"):
+            raise MapError(column.line, f"{told}; must be another one for {what}")
+        told += f": {what} must have one of its own, and is left out"
+        both_times = what.startswith("the time of") and held.startswith("the time of")
+        return f"{told}; a rule of the producers can make both one service" if both_times else told
 
     def columns(self) -> dict[str, Any]:
         """Keys of `[columns]`."""
@@ -108,10 +131,10 @@ class Table:
         if "service" in self._roles:
             found |= {"service": self._roles["service"].name, "time": self._times[""].name}
             return found | {"address": self._addresses[""].name if self._addresses else ""}
-        if lost := sorted(self._addresses.keys() - self._times.keys()):
+        if lost := sorted(self._addresses.keys() - self._times.keys() - self._left_out):
             raise MapError(self._addresses[lost[0]].line, f"no map has the time of the service {lost[0]}")
         times = {service: column.name for service, column in self._times.items()}
-        addresses = {service: column.name for service, column in self._addresses.items()}
+        addresses = {service: column.name for service, column in self._addresses.items() if service in times}
         found |= _pattern("time", "times", times)
         if len(addresses) < len(times):
             return found | {"address": "", "services": list(times)} | ({"addresses": addresses} if addresses else {})
