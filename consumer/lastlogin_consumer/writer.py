@@ -36,6 +36,9 @@ MAX_IN_FLIGHT = 32
 # No node answers for so long, or one request has no answer: the driver may be stuck (its PYTHON-1044 and others),
 # or hold addresses that are no longer right. A new session is made beside the old one, then takes its place.
 SILENCE_S = 60.0
+# Times that: a session that is not open by then is stuck, too. The driver needs less for a hundred contact points of
+# which only the last one answers.
+_OPENS_WITHIN = 10
 _LOG_INTERVAL_S = 30.0
 
 _T = TypeVar("_T")
@@ -107,7 +110,7 @@ class Writer:
         backoff = self._backoff()
         while self._table is None:
             try:
-                self._table = await _on_thread(lambda: self._open_table(self._wanted))
+                self._table = await self._opened(self._wanted)
             except Exit:
                 raise
             except TableNotReady as error:
@@ -275,8 +278,7 @@ class Writer:
         # With the columns of the old one: others are for the next start, for windows go by those that there were.
         mapping = self._open.mapping
         try:
-            # However long that takes: nobody would close a session that is opened after all.
-            table = await _on_thread(lambda: self._open_table(mapping))
+            table = await self._opened(mapping)
         except Exception as error:  # noqa: BLE001 - reported; the next silence tries again
             self._report(error)
             return
@@ -291,6 +293,14 @@ class Writer:
             self._answer(token, TableNotReady("the session was replaced"))
         # Not waited for: what is stuck may not end.
         Thread(target=old.close, daemon=True).start()
+
+    async def _opened(self, wanted: TableMapping) -> OpenTable:
+        """Open the table. Raises what that raises, and `OperationTimedOut`; what opens later is closed."""
+        try:
+            async with asyncio.timeout(_OPENS_WITHIN * self._silence_s):
+                return await _on_thread(lambda: self._open_table(wanted), too_late=lambda table: table.close())
+        except TimeoutError:
+            raise OperationTimedOut from None
 
     def _tell_back(self, waiting: int) -> None:
         """Rows of one partition are written; so many others still wait."""
@@ -311,15 +321,19 @@ class Writer:
             )
 
 
-def _on_thread(work: Callable[[], _T]) -> Awaitable[_T]:
-    """Run blocking `work` on a thread that does not keep the process from ending, as an executor's would."""
+def _on_thread(work: Callable[[], _T], too_late: Callable[[_T], None] | None = None) -> Awaitable[_T]:
+    """Run blocking `work` on a thread that does not keep the process from ending, as an executor's would.
+
+    `too_late` takes, on a thread as well, a result that nobody waits for any more.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
 
     def settle(result: _T | None, error: BaseException | None) -> None:
         if future.done():
-            return
-        if error is not None:
+            if too_late is not None and result is not None:
+                Thread(target=too_late, args=(result,), daemon=True).start()
+        elif error is not None:
             future.set_exception(error)
         else:
             future.set_result(result)  # type: ignore[arg-type] # without an error there is a result

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from cassandra import ConsistencyLevel
+from cassandra import ConsistencyLevel, OperationTimedOut
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
+from cassandra.connection import ConnectionException, ProtocolError
 from cassandra.io.libevreactor import LibevConnection
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
 from pydantic import Field, SecretStr
@@ -15,7 +16,7 @@ from lastlogin_schemas.columns import Column
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import Host, Section, matching
-from lastlogin_service.tls import certificate_problems, client_context
+from lastlogin_service.tls import certificate_problems, client_context, speaks_tls
 
 
 # Cassandra's own rule for keyspaces and tables. Names are quoted in all our CQL: capitals count.
@@ -28,6 +29,8 @@ _RECONNECT_CAP_S = 15.0
 # A dead connection is noticed after two of these, well inside the request timeout's neighbourhood.
 _HEARTBEAT_S = 10
 _CONNECT_TIMEOUT_S = 5
+_PROBE_S = 2.0
+_SPEAKS_TLS = "the port speaks TLS"
 
 _COLUMNS = (
     "SELECT column_name, kind, type, position FROM system_schema.columns WHERE keyspace_name = %s AND table_name = %s"
@@ -35,10 +38,17 @@ _COLUMNS = (
 
 # What the driver's errors contain where a node answers and cannot be talked to as configured, and what to look at.
 _MISFITS = (
+    (
+        "certificate is not valid for",
+        "Cassandra's certificate is for another name, check cassandra.contact_points and server_hostname",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "Cassandra's certificate is not trusted, check cassandra.ca_file"),
     ("WRONG_VERSION_NUMBER", "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port"),
+    (_SPEAKS_TLS, "Cassandra's port speaks TLS, set cassandra.tls or check cassandra.port"),
     ("protocol version", "try cassandra.protocol_version = 4"),
 )
+# What the driver raises when a node has taken the connection, and closed it or said nothing that it understands.
+_REACHED = (ConnectionResetError, ConnectionException, ProtocolError, OperationTimedOut)
 
 
 class CassandraSettings(Section):
@@ -133,7 +143,7 @@ def connect(cluster: Cluster, local_dc: str | None) -> Session:
     """Connect. Raises what the driver does, and `Exit(78)` when Cassandra answers and has no such data centre."""
     try:
         return cluster.connect()
-    except NoHostAvailable:
+    except NoHostAvailable as error:
         # Known as soon as one node has answered, whether or not its data centre is ours.
         found = sorted({host.datacenter for host in cluster.metadata.all_hosts() if host.datacenter})
         if local_dc is not None and found and local_dc not in found:
@@ -141,7 +151,22 @@ def connect(cluster: Cluster, local_dc: str | None) -> Session:
             raise Exit(
                 CONFIG, f"cassandra.local_dc: {local_dc} - Cassandra has no such data centre; it has {there}"
             ) from None
+        if isinstance(error.errors, dict) and cluster.ssl_context is None:
+            _tell_tls(error.errors)
         raise
+
+
+def _tell_tls(errors: dict[str, Any]) -> None:
+    """Add to the errors by node that one speaks TLS, if it does: one that was reached is tried, within seconds.
+
+    Cassandra says nothing to what is no TLS, and the driver's error is that of any node that dies.
+    """
+    for node, cause in errors.items():
+        if isinstance(cause, _REACHED):
+            host, _, port = node.rpartition(":")
+            if speaks_tls((host, int(port)), _PROBE_S):
+                errors[node] = ConnectionError(f"{cause}, and {_SPEAKS_TLS}")
+            return
 
 
 def columns_of(session: Session, wanted: TableMapping) -> dict[str, Column]:

@@ -1,6 +1,7 @@
 """TLS for connections that we open."""
 
 import os
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,21 @@ def client_context(files: Certificates) -> ssl.SSLContext:
         # An encrypted key would make OpenSSL ask for its passphrase on the terminal.
         context.load_cert_chain(files.cert_file, files.key_file, password="")
     return context
+
+
+def speaks_tls(address: tuple[str, int], timeout_s: float) -> bool:
+    """Whether a TLS handshake begins there. Nothing is checked: to say why a connection without it failed."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection(address, timeout_s) as plain, context.wrap_socket(plain):
+            return True
+    except ssl.SSLError as error:
+        # Who wants our certificate, say, refuses in TLS's own words.
+        return "ALERT" in (error.reason or "")
+    except OSError:
+        return False
 
 
 def certificate_problems(files: Certificates) -> Iterator[tuple[str, str]]:

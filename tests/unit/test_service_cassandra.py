@@ -1,9 +1,11 @@
 """Cassandra's settings and what they become."""
 
+import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_consumer.table import explain, is_wrong
+from lastlogin_ops.reader import failure_in_words
 from lastlogin_service.cassandra import CassandraSettings, build_cluster, connect
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import Settings, load
@@ -173,8 +176,12 @@ def test_a_data_centre_that_there_is_not() -> None:
             "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port",
         ),
         (
-            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate",
             "Cassandra's certificate is not trusted, check cassandra.ca_file",
+        ),
+        (
+            "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate is not valid for '192.0.2.1'",
+            "Cassandra's certificate is for another name, check cassandra.contact_points and server_hostname",
         ),
     ],
 )
@@ -184,6 +191,66 @@ def test_a_port_with_other_encryption(cause: str, sentence: str) -> None:
     assert (sentence, True) == (explain(error), is_wrong(error))
     away = NoHostAvailable("Unable to connect to any servers", {"c:9042": ConnectionRefusedError(111, "refused")})
     assert not is_wrong(away)
+
+
+@contextmanager
+def port_of(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port at which each connection is served so, then closed."""
+
+    def run(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = server.accept()
+                with peer, suppress(OSError):
+                    serve(peer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        running = Thread(target=run, args=(server,))
+        running.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        running.join()
+
+
+def not_connected(settings: CassandraSettings) -> NoHostAvailable:
+    """What connecting raises."""
+    with cluster(settings) as built, pytest.raises(NoHostAvailable) as caught:
+        connect(built, None)
+    return caught.value
+
+
+@pytest.mark.parametrize("wants_ours", [True, False])
+def test_a_port_that_speaks_tls(tmp_path: Path, *, wants_ours: bool) -> None:
+    """Whoever connects without TLS is told so by both programs, also where it wants the client's certificate."""
+    certificate = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.file, certificate.key_file)
+    if wants_ours:
+        # As of 1.3 the client learns of it when the handshake is over.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+    with port_of(lambda peer: context.wrap_socket(peer, server_side=True).close()) as port:
+        settings = cassandra(port=port)
+        error = not_connected(settings)
+
+    sentence = "Cassandra's port speaks TLS, set cassandra.tls or check cassandra.port"
+    assert (sentence, True) == (explain(error), is_wrong(error))
+    told = failure_in_words(error, settings)
+    assert isinstance(told, Exit)
+    assert CONFIG == told.code
+    assert told.message.startswith(f"{sentence}: ")
+
+
+def test_a_port_that_closes_and_speaks_no_tls() -> None:
+    """It stays a node that does not answer."""
+    # What is left unread makes the end a reset, as Cassandra's own.
+    with port_of(lambda peer: [peer.recv(1)].clear()) as port:
+        error = not_connected(cassandra(port=port))
+
+    assert ("no node answers: is Cassandra up, are contact_points and port right?", False) == (
+        explain(error),
+        is_wrong(error),
+    )
 
 
 def unreachable(error: Exception, known: list[str | None]) -> Any:

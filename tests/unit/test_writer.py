@@ -1,6 +1,7 @@
 """Whom the writer blames when rows are refused, what it says, and what it does about silence."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -41,7 +42,10 @@ class Nodes:
         self.refuses = refuses
         self.refusal: Exception = DENIED
         self.unanswered: set[str] = set()
-        self.looks = self.sessions = 0
+        self.looks = self.sessions = self.closed = 0
+        # Sessions by number that open when this is set.
+        self.stuck: set[int] = set()
+        self.release = threading.Event()
         self.session = SimpleNamespace(execute_async=self._execute)
         self.topology = SimpleNamespace(ring=Ring)
         self.key = None
@@ -59,7 +63,8 @@ class Nodes:
         return self
 
     def close(self) -> None:
-        """Nothing."""
+        """One session less."""
+        self.closed += 1
 
     def _execute(self, logins: Sequence[Login]) -> Any:
         refused = any(map(self.refuses, logins))
@@ -78,6 +83,8 @@ class Nodes:
 async def _writer(nodes: Nodes, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic) -> Writer:
     def opened(_wanted: TableMapping) -> Any:
         nodes.sessions += 1
+        if nodes.sessions in nodes.stuck:
+            nodes.release.wait(10)
         return nodes
 
     backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
@@ -143,6 +150,23 @@ async def test_a_request_that_is_never_answered_is_sent_again_by_a_new_session()
 
     assert [] == await writing
     assert {} == writer._in_flight
+
+
+@pytest.mark.parametrize("stuck", [1, 2])
+async def test_a_session_that_does_not_open_is_given_up(stuck: int) -> None:
+    """At the start and later: another one is made; that one is closed should it open after all."""
+    nodes = Nodes()
+    nodes.stuck = {stuck}
+    nodes.unanswered = {"a"} if stuck > 1 else set()
+    async with asyncio.timeout(10):
+        writer = await _writer(nodes, silence_s=0.01)
+        writing = asyncio.create_task(writer.write(_logins("a")))
+        await until(lambda: nodes.sessions > stuck)
+        nodes.unanswered = set()
+        await writing
+        closed = nodes.closed
+        nodes.release.set()
+        await until(lambda: nodes.closed > closed)
 
 
 async def test_a_partition_that_waits_is_told_although_another_one_goes_well() -> None:
