@@ -20,9 +20,8 @@ from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.decode import Poison
 from lastlogin_service.backoff import Backoff
-from lastlogin_service.kafka_admin import start
+from lastlogin_service.kafka_admin import abandon, start
 from lastlogin_service.logs import Occasionally
-from lastlogin_service.tasks import end_within
 
 
 REASON = "reason"
@@ -130,9 +129,7 @@ class DeadLetters:
                 self._report(error, records)
                 return
         _log.warning("Kafka's client for dead letters did not answer; made a new one", action="clients_replaced")
-        await end_within(_STOP_DEADLINE_S, silent.stop())
-        # One that is stuck does not come so far by itself.
-        await end_within(_STOP_DEADLINE_S, silent.client.close())
+        await abandon(silent, _STOP_DEADLINE_S)
 
     def _report(self, error: BaseException, records: int) -> None:
         self._why = type(error).__name__

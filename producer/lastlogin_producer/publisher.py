@@ -20,9 +20,9 @@ from lastlogin_producer.spool import Spool, SpoolFault
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings, client_options
-from lastlogin_service.kafka_admin import in_words, last_complaint, start
+from lastlogin_service.kafka_admin import abandon, in_words, last_complaint, start
 from lastlogin_service.logs import Occasionally
-from lastlogin_service.tasks import cancel, end_within
+from lastlogin_service.tasks import cancel
 
 
 # Above it a batch only grows the time that one lost acknowledgement costs; a quarter of max.message.bytes (1 MiB).
@@ -117,7 +117,8 @@ class Publisher:
                     raise in_words(error, complaint.text, self._kafka) from error
             yield producer
         finally:
-            await _stop(producer)
+            # What it still has is in the spool.
+            await abandon(producer, _STOP_S)
 
     def _acknowledged(self) -> None:
         self._backoff.reset()
@@ -146,16 +147,6 @@ class Publisher:
             suppressed=suppressed,
             exc_info=None if expected else error,
         )
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop within the deadline, whatever hangs.
-
-    Not by `producer.stop`, which waits for every batch that was handed over; they are in the spool anyway.
-    """
-    producer._closed = True  # noqa: SLF001 - else its destructor complains
-    # The parts of stop() after the wait.
-    await end_within(_STOP_S, producer._sender.close(), producer.client.close())  # noqa: SLF001
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> Exception:

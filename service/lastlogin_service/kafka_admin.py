@@ -11,7 +11,7 @@ from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaErro
 
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
-from lastlogin_service.tasks import whole
+from lastlogin_service.tasks import end_within, whole
 
 
 # For a command that somebody waits for; what has not answered by then is away. The second is for each request.
@@ -61,6 +61,16 @@ async def start(client: Any) -> None:
     Cancelled in the middle, `AIOKafkaClient.bootstrap` (0.14) forgets its first connection and leaves it open.
     """
     await whole(client.start(), _START_GRACE_S)
+
+
+async def abandon(producer: Any, deadline_s: float) -> None:
+    """Stop a producer of aiokafka within the deadline, whatever hangs; what it was handed over is given up.
+
+    Not by its own `stop`, which waits for that, and goes on waiting in the background.
+    """
+    producer._closed = True  # noqa: SLF001 - else its destructor complains
+    # The parts of stop() after the wait; the sender waits for requests, which end with their connections.
+    await end_within(deadline_s, producer._sender.close(), producer.client.close())  # noqa: SLF001
 
 
 @asynccontextmanager

@@ -1,20 +1,26 @@
 """A Kafka client that falls silent although Kafka is there: it is replaced; if that does not help, the process is."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from uuid import uuid4
 
 import pytest
 
+from lastlogin_consumer import dead_letters
+from lastlogin_consumer.dead_letters import DeadLetters
+from lastlogin_consumer.decode import Poison
 from lastlogin_consumer.probe import a_leader_answers
 from lastlogin_schemas.event import LoginEvent
+from lastlogin_service.backoff import Backoff
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.consumer import ConsumerProcess
-from tests.support.logins import login
+from tests.support.logins import login, record
 from tests.support.process import wait_until
 from tests.support.topics import Topics, own_topics
 
@@ -84,3 +90,23 @@ def test_when_that_does_not_help_the_process_ends(stack: Layout, topics: Topics,
 
     assert "although Kafka answers" in consumer.output()
     assert "Traceback" not in consumer.output()
+
+
+async def test_nothing_is_left_of_a_client_for_dead_letters(
+    stack: Layout, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has fallen silent is replaced, and none of its tasks goes on; the record is there once."""
+    monkeypatch.setattr(dead_letters, "_STOP_DEADLINE_S", 0.2)
+    monkeypatch.setattr(dead_letters, "_SILENT_AFTER", 0.2)
+    options = client_options(KafkaSettings(bootstrap_servers=[stack.kafka_bootstrap], request_timeout_ms=5_000), "d")
+    letters = DeadLetters(options, topics.dead_letters, lambda: Backoff(0.01, 0.02, Random(0)))  # noqa: S311
+    before = asyncio.all_tasks()
+    await letters.start()
+    letters._producer.client.send = lambda *_: asyncio.sleep(3600)
+    async with asyncio.timeout(20):
+        await letters.send([Poison(record(b"?", key=b"k"), "unknown_framing", "a test")])
+        await letters.stop(5.0)
+        while asyncio.all_tasks() != before:
+            await asyncio.sleep(0.01)
+
+    assert 1 == len(topics.letters())

@@ -35,7 +35,7 @@ class Client:
         self._kafka = kafka
         self._answers = answers
         self.sent: list[bytes] = []
-        self.client = self
+        self.client = self._sender = self
         self.closed = False
 
     async def start(self) -> None:
@@ -57,7 +57,7 @@ class Client:
         await asyncio.sleep(0 if self._answers else 3600)
 
     async def close(self) -> None:
-        """Close its connections."""
+        """End its sender, or close its connections."""
         self.closed = True
 
 
