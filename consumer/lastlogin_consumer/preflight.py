@@ -9,8 +9,8 @@ from lastlogin_consumer.table import explain, is_wrong, open_table
 from lastlogin_schemas.columns import lost_columns
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.endpoint import check_bindable
 from lastlogin_service.exits import CONFIG, Exit
+from lastlogin_service.listening import check_bindable
 from lastlogin_service.preflight import DEADLINE_S, Finding, finding, findings
 from lastlogin_service.topics import check_topics
 

@@ -12,8 +12,8 @@ from lastlogin_schemas.schema import Schema
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.columns import ColumnSettings
-from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
+from lastlogin_service.listening import EndpointSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
 

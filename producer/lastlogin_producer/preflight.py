@@ -9,7 +9,7 @@ from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool.directory import check_directory, is_locked
 from lastlogin_producer.spool.spool import LOCK_NAME
 from lastlogin_producer.unix_sockets import holder, listening_inodes
-from lastlogin_service.endpoint import check_bindable
+from lastlogin_service.listening import check_bindable
 from lastlogin_service.preflight import Finding, findings
 from lastlogin_service.topics import check_topics
 

@@ -12,8 +12,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from lastlogin_producer.rule_settings import DictSettings, RuleSettings, UserSettings, problems_of_dicts
-from lastlogin_service.endpoint import EndpointSettings
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
+from lastlogin_service.listening import EndpointSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section, Whole, matching
 

@@ -8,12 +8,7 @@ Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"fai
 """
 
 import asyncio
-import errno
-import json
-import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
-from http.client import HTTPConnection, HTTPException
 from typing import TypeAlias
 
 import structlog
@@ -21,19 +16,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.aiohttp import make_aiohttp_handler
-from pydantic import Field
 
-from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
-from lastlogin_service.preflight import Finding
-from lastlogin_service.settings import Host, Section
+from lastlogin_service.listening import BACKLOG, LIVEZ, EndpointSettings, bind_failure, listen, url
 
 
 # Yields nothing while all is well, else a sentence for each thing that is not.
 Check: TypeAlias = Callable[[], Sequence[str]]
 
-_LIVEZ = "/livez"
-# Waiting scrapers; more at once are a flood.
-_BACKLOG = 64
 # Several scrapers and probes with one each. Each takes a file descriptor, of those that the service needs itself.
 _MAX_CONNECTIONS = 64
 # Without a request; below the interval of a scraper, which then connects anew each time.
@@ -41,19 +30,8 @@ _IDLE_S = 5.0
 # A request line and headers of a scraper have some hundred bytes.
 _MAX_LINE_BYTES = 4_096
 _STOP_S = 1.0
-_PROBE_S = 2.0
-_MAX_ANSWER_BYTES = 65_536
 
 _log = structlog.get_logger(__name__)
-
-
-class EndpointSettings(Section):
-    """`[metrics]`: where `/metrics`, `/livez` and `/readyz` are served; a subclass gives the port its default."""
-
-    # Nothing on it asks who is calling. Reachable from elsewhere only where somebody has decided so.
-    address: Host = "127.0.0.1"
-    # 0: any free one, which the log names.
-    port: int = Field(default=0, ge=0, le=65_535)
 
 
 def new_registry(prefix: str, version: str) -> CollectorRegistry:
@@ -89,7 +67,7 @@ class Endpoint:
         self._ready = ready
         app = web.Application(client_max_size=0, middlewares=[_after(refresh)] if refresh else ())
         app.router.add_get("/metrics", make_aiohttp_handler(registry))
-        app.router.add_get(_LIVEZ, self._livez)
+        app.router.add_get(LIVEZ, self._livez)
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(
             app,
@@ -108,13 +86,13 @@ class Endpoint:
         """Listen. Raises `Exit`: 75 when the port is in use, 78 when the address cannot be used."""
         address, port = self._settings.address, self._settings.port
         try:
-            listening = _listen(address, port)
+            listening = listen(address, port)
         except OSError as error:
             raise bind_failure(address, port, error) from None
         bound = listening.getsockname()[1]
         await self._runner.setup()
         self._listening = await asyncio.get_running_loop().create_server(
-            self._connection, sock=listening, backlog=_BACKLOG
+            self._connection, sock=listening, backlog=BACKLOG
         )
         _log.info(f"Metrics and health on {url(address, bound)}", action="metrics_listening", port=bound)
 
@@ -160,60 +138,8 @@ def _after(refresh: Callable[[], Awaitable[None]]) -> Middleware:
     @web.middleware
     async def refreshed(request: web.Request, handler: Handler) -> web.StreamResponse:
         # Whether it lives is asked with a time limit, and must be answered whatever hangs.
-        if request.path != _LIVEZ:
+        if request.path != LIVEZ:
             await refresh()
         return await handler(request)
 
     return refreshed
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    """Listen. Not left to the loop: uvloop hangs when it cannot bind. Raises OSError."""
-    found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
-    # A name that has both kinds of address means the older one, which every scraper can reach.
-    family, *_, where = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return socket.create_server(where[:2], family=family, backlog=_BACKLOG)
-
-
-def bind_failure(address: str, port: int, error: OSError) -> Exit:
-    """Say why nobody can listen there, and what to do."""
-    where = f"metrics.address {address}, metrics.port {port}"
-    if error.errno == errno.EADDRINUSE:
-        return Exit(TEMPFAIL, f"{where}: another program listens there; stop it, or choose another port")
-    # The library wraps the system's own words in a sentence; for a name that does not resolve there are no others.
-    why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
-    return Exit(CONFIG, f"{where}: cannot listen there: {why}; the address must be one of this machine")
-
-
-def url(address: str, port: int, path: str = "") -> str:
-    """URL of the endpoint."""
-    return f"http://{f'[{address}]' if ':' in address else address}:{port}{path}"
-
-
-def check_bindable(settings: EndpointSettings, name: str) -> list[Finding]:
-    """Try to listen where `settings` say, and stop at once; a warning when a `name` runs there already.
-
-    For `--check-config`, which is often run beside the running service. Blocks. Raises `Exit` as `Endpoint.start`.
-    """
-    address, port = settings.address, settings.port
-    try:
-        _listen(address, port).close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE or _service_at(settings) != name:
-            raise bind_failure(address, port, error) from None
-        what = f"metrics.address {address}, metrics.port {port}: a {name} already listens there"
-        return [Finding(f"{what}: if that is not this one, give it its own metrics.port")]
-    return []
-
-
-def _service_at(settings: EndpointSettings) -> str | None:
-    """Ask who listens there; None when it is none of our services."""
-    connection = HTTPConnection(settings.address, settings.port, timeout=_PROBE_S)
-    try:
-        connection.request("GET", "/livez")
-        found = json.loads(connection.getresponse().read(_MAX_ANSWER_BYTES))
-    except (OSError, HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return found.get("service") if isinstance(found, dict) else None

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from lastlogin_service.endpoint import Endpoint, EndpointSettings, check_bindable, new_registry
+from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import CONFIG, TEMPFAIL, Exit
+from lastlogin_service.listening import EndpointSettings, check_bindable
 from lastlogin_service.preflight import Finding
 from tests.support.http import Answer, get
 
