@@ -27,7 +27,7 @@ demo: ## real Dovecot, Kafka and Cassandra: log in, deliver, show the row (DEMO_
 
 .PHONY: test
 test: test-unit ## every test: those without servers, then those against real ones that it starts and stops
-	@exec $(BIN)/python -m pytest tests/contract tests/integration tests/e2e
+	@exec $(BIN)/python -m tests.support.beside
 
 .PHONY: test-cluster
 test-cluster: ## three Kafka brokers, three Cassandra nodes: killed, halted, cut off and too few of them (25 minutes at most)

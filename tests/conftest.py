@@ -5,7 +5,7 @@ elsewhere. Servers that already run there are used, and left running.
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from lastlogin_stack.layout import DIRECTORY_VARIABLE, Layout
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.services import ConsumerService, ProducerService, create_topics_and_table
 from tests.support.servers import Running, layout_of_tests, started
+from tests.support.turns import turn
 
 
 # Its assertions are those of the tests that call it, and are explained as theirs are.
@@ -33,6 +34,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _QUICK_FIRST.index(parts[0]), len(parts)
 
     items.sort(key=place)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let two runs know of each other."""
+    parser.addoption("--turns", type=Path, metavar="DIRECTORY", help="take turns with other runs that are given this")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Take turns with the tests of another run. The time limit of a test does not begin before."""
+    directory: Path | None = item.config.getoption("turns")
+    if directory is None:
+        return (yield)
+    with turn(directory, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from lastlogin_stack.readback import EventReader, StatsTable
 from lastlogin_stack.services import lastlogin_command
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.number)
 def test_example(example: Example, pipeline: Layout, table: StatsTable) -> None:
     """Each example of the manual leaves one event and the row that the manual promises, within a second."""

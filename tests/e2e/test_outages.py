@@ -43,6 +43,7 @@ def _missing_events(
     return wanted
 
 
+@pytest.mark.alone
 def test_kafka_down_during_logins(running: Running, table: StatsTable) -> None:
     """With Kafka away logins are acknowledged as fast as ever (p99 < 50 ms); all are in the table later."""
     running.kafka.stop()
@@ -144,6 +145,7 @@ def test_poison_record(running: Running, table: StatsTable) -> None:
     assert {b"unknown_framing"} == {dict(message.headers())["reason"] for message in letters}
 
 
+@pytest.mark.alone
 def test_a_real_login_is_not_slowed_by_an_absent_producer(running: Running) -> None:
     """A producer that was stopped leaves no socket behind: Dovecot's logins are answered at once, without it."""
     running.producer.stop()

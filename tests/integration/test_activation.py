@@ -138,6 +138,7 @@ def test_a_start_that_fails(tmp_path: Path) -> None:
                 assert b"O1\n" == later.recv(10)
 
 
+@pytest.mark.alone
 def test_kill_9_under_load(topics: OutTopics, tmp_path: Path) -> None:
     """Case 9, its 10 s scaled to 2: logins connect at once while nobody serves, all are answered `O`, none is lost."""
     connects: list[float] = []

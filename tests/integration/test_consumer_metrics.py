@@ -252,6 +252,7 @@ def test_deleted_records_are_counted_and_no_lag(stack: Layout, topics: Topics, t
         assert 0 == consumer.stop()
 
 
+@pytest.mark.alone
 def test_a_thousand_users_leave_no_trace(stack: Layout, topics: Topics, tmp_path: Path) -> None:
     """No user and no address is scraped, the series stay the same, and a scrape takes less than 20 ms."""
     events = _events(1000)

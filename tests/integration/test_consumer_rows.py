@@ -56,6 +56,7 @@ def _publish_and_wait(topics: Topics, consumer: ConsumerProcess, *events: LoginE
     wait_until(lambda: topics.lag(consumer.group) == 0)
 
 
+@pytest.mark.alone
 def test_a_login_is_in_the_table_within_a_second(
     topics: Topics, consumer: ConsumerProcess, rows: StatsTable, user: str
 ) -> None:

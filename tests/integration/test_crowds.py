@@ -18,6 +18,8 @@ from tests.support.http import get, samples
 from tests.support.producer import ProducerProcess
 
 
+pytestmark = pytest.mark.alone
+
 MIB = 1_048_576
 LOGIN = b"H3\t2\t0\t\tstatsdb\nB1\tu\nS1\tshared/last-login/imap/u/192.0.2.1\t1795387910161\nC1\n"
 

@@ -6,6 +6,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from lastlogin_service.exits import CONFIG, TEMPFAIL
 from tests.support.dict_client import write
 from tests.support.http import get, samples
@@ -95,6 +97,7 @@ def test_spool_full(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.alone
 def test_users_make_no_series(tmp_path: Path) -> None:
     """After 1,000 users there are as many series as before, none of them names a user, and a scrape takes < 20 ms."""
     with ProducerProcess(tmp_path) as producer:

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from lastlogin_service.exits import CONFIG, TEMPFAIL
 from tests.support.dict_client import Load, write
 from tests.support.producer import ProducerProcess
@@ -39,6 +41,7 @@ def test_without_kafka(tmp_path: Path) -> None:
         assert 0 == producer.stop()
 
 
+@pytest.mark.alone
 def test_kafka_away_costs_little(tmp_path: Path) -> None:
     """500 logins without Kafka: acknowledged (p99 < 50 ms), in 100 MiB, with few log lines and an idle CPU after."""
     with ProducerProcess(tmp_path) as producer:

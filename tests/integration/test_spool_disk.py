@@ -73,6 +73,7 @@ def resize(disk: Path, size: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
 
 
+@pytest.mark.alone
 async def test_a_small_disk_fills_and_empties(small_disk: Path) -> None:
     """Groups that do not fit are refused within 50 ms, all that was stored is there, and there is room after a drain.
 

@@ -165,6 +165,7 @@ def test_closed_pipe(stack: Layout, topics: Topics) -> None:
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.alone
 def test_shown_at_once(stack: Layout, topics: Topics) -> None:
     """The median event is shown within 200 ms of its acknowledgement."""
     with Tail(stack, topics.events) as tail:

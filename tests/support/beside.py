@@ -1,0 +1,81 @@
+"""Two runs of pytest at once, each with servers of its own: tests against servers mostly wait.
+
+As a program, `make test`: those of the way to the row in one, those of everything else in the other. Arguments are
+pytest's, for both.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_SPAN, PORT_VARIABLE, Layout
+from tests.support.servers import layout_of_tests
+
+
+_TESTS = Path(__file__).parents[1]
+
+
+def _run(name: str, layout: Layout, arguments: Sequence[str], **variables: str) -> tuple[Popen[str], Thread]:
+    variables |= {DIRECTORY_VARIABLE: str(layout.directory), PORT_VARIABLE: str(layout.base_port)}
+    process = Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
+        stdout=PIPE,
+        stderr=STDOUT,
+        text=True,
+        # Ctrl-C reaches us alone: of two of them, the second would end pytest before it has stopped its servers.
+        start_new_session=True,
+    )
+
+    def show() -> None:
+        for line in process.stdout or ():
+            sys.stdout.write(f"{name} | {line}")
+            sys.stdout.flush()
+
+    shown = Thread(target=show)
+    shown.start()
+    return process, shown
+
+
+def run(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], **variables: str) -> int:
+    """Run both, each a name and arguments of pytest; return 0 when both have passed.
+
+    Each line of output has before it the name of the one that it is from.
+    """
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
+    layout = layout_of_tests()
+    beside = Layout(layout.directory.with_name(f"{layout.directory.name}-beside"), layout.base_port + PORT_SPAN + 1)
+    width = max(len(one[0]), len(other[0]))
+    runs = []
+    with TemporaryDirectory(prefix="lastlogin-turns-") as turns:
+        try:
+            for (name, arguments), its in ((one, layout), (other, beside)):
+                runs.append(_run(name.ljust(width), its, ["--turns", turns, *arguments], **variables))
+            for process, _ in runs:
+                process.wait()
+        except KeyboardInterrupt:
+            for process, _ in runs:
+                process.send_signal(signal.SIGINT)
+        codes = [process.wait() for process, _ in runs]
+    for _, shown in runs:
+        shown.join()
+    return int(codes != [0, 0])
+
+
+def main(arguments: list[str]) -> int:
+    """Run every test that needs servers, in halves that take equally long; return 0 when all have passed."""
+    consumer = [str(file) for file in sorted((_TESTS / "integration").glob("test_consumer_*.py"))]
+    return run(
+        ("rows", [str(_TESTS / "contract"), *consumer, str(_TESTS / "e2e"), *arguments]),
+        ("rest", [str(_TESTS / "integration"), *(f"--ignore={file}" for file in consumer), *arguments]),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
