@@ -1,7 +1,6 @@
 """Two runs of pytest at once, each with servers of its own: tests against servers mostly wait.
 
-As a program, `make test`: those of the way to the row in one, those of everything else in the other. Arguments are
-pytest's, for both.
+As a program, `make test`: half of them in each. Arguments are pytest's, for both.
 """
 
 import os
@@ -18,6 +17,13 @@ from tests.support.servers import layout_of_tests
 
 
 _TESTS = Path(__file__).parents[1]
+# What is about rows, and what needs every server: as long as everything else.
+_ROWS = (
+    "contract",
+    *(f"integration/test_{subject}*.py" for subject in ("audit", "consumer", "schema", "show", "table")),
+    "integration/backend",
+    "e2e",
+)
 
 
 def _run(name: str, layout: Layout, arguments: Sequence[str], **variables: str) -> tuple[Popen[str], Thread]:
@@ -69,12 +75,10 @@ def run(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], **vari
 
 
 def main(arguments: list[str]) -> int:
-    """Run every test that needs servers, in halves that take equally long; return 0 when all have passed."""
-    consumer = [str(file) for file in sorted((_TESTS / "integration").glob("test_consumer_*.py"))]
-    return run(
-        ("rows", [str(_TESTS / "contract"), *consumer, str(_TESTS / "e2e"), *arguments]),
-        ("rest", [str(_TESTS / "integration"), *(f"--ignore={file}" for file in consumer), *arguments]),
-    )
+    """Run every test that needs servers; return 0 when all have passed."""
+    rows = [str(path) for pattern in _ROWS for path in sorted(_TESTS.glob(pattern))]
+    rest = [str(_TESTS / "integration"), *(f"--ignore={path}" for path in rows)]
+    return run(("rows", [*rows, *arguments]), ("rest", [*rest, *arguments]))
 
 
 if __name__ == "__main__":
