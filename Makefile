@@ -26,7 +26,7 @@ demo: ## real Dovecot, Kafka and Cassandra: log in, deliver, show the row (DEMO_
 	@exec $(BIN)/python -m lastlogin_stack.demo
 
 .PHONY: test
-test: test-unit ## every test: those without servers, then those against real ones that it starts and stops
+test: test-unit ## every test: those without servers, then those against real ones that it starts and stops, in two halves at once
 	@exec $(BIN)/python -m tests.support.beside
 
 .PHONY: test-cluster

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, STDOUT, Popen
 from tempfile import TemporaryDirectory
@@ -40,8 +41,10 @@ def _run(name: str, layout: Layout, arguments: Sequence[str], **variables: str) 
 
     def show() -> None:
         for line in process.stdout or ():
-            sys.stdout.write(f"{name} | {line}")
-            sys.stdout.flush()
+            # Read on when nobody listens any more, as after Ctrl-C before a `| tee`: it still stops its servers.
+            with suppress(BrokenPipeError):
+                sys.stdout.write(f"{name} | {line}")
+                sys.stdout.flush()
 
     shown = Thread(target=show)
     shown.start()
