@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lastlogin_stack.layout import Layout
+from lastlogin_stack.layout import PROJECT_ROOT, Layout
 from lastlogin_stack.services import lastlogin_command
 from tests.support.docs import ON_THE_PIPELINE, commands
 
@@ -41,6 +41,7 @@ def environ(pipeline: Layout) -> dict[str, str]:
         "SOCKET": str(pipeline.dict_socket),
         "USER_NAME": "docs@example.org",
         "PRODUCER_CONFIG": str(pipeline.services_directory / "producer.toml"),
+        "MAP": str(PROJECT_ROOT / "tests/data/dovecot/manual-addresses.conf.ext"),
     }
 
 

@@ -6,7 +6,7 @@ from lastlogin_docs.pages import DOCS
 
 
 # Pages whose commands `tests/e2e/test_docs_commands.py` runs, all of a page in one shell, against the whole pipeline.
-ON_THE_PIPELINE = ("backend.md", "configuration.md", "operations.md", "protocol.md")
+ON_THE_PIPELINE = ("backend.md", "configuration.md", "moving.md", "operations.md", "protocol.md")
 
 # Pages whose commands need something else: the test that runs them. It must name the page.
 BY_TESTS_OF_THEIR_OWN: dict[str, str] = {}
