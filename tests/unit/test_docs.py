@@ -32,6 +32,15 @@ def test_names_of_metrics() -> None:
             assert re.sub("_(count|bucket)$", "", name) in known, f"{page.name}: {name}"
 
 
+def test_rights() -> None:
+    """Each role has in the README the rights that it has on the page of Cassandra, where a test runs them."""
+    readme, page = ((DOCS.parent / name).read_text("utf-8") for name in ("README.md", "docs/cassandra.md"))
+    granted = re.findall(r"^GRANT .*$", readme, re.MULTILINE)
+
+    assert granted
+    assert set(granted) <= set(re.findall(r"^GRANT .*$", page, re.MULTILINE))
+
+
 def _leads_somewhere(page: str, target: str) -> bool:
     path, _, heading = target.partition("#")
     file = DOCS / (path or page)
