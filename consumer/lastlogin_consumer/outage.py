@@ -13,10 +13,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Outage:
-    """Says each change of `away`, which tells whether Kafka did not answer when it was last asked."""
+    """Says each change of `away`, which tells whether Kafka did not answer when it was last asked; `why` says why."""
 
-    def __init__(self, away: Callable[[], bool], *, look_every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, away: Callable[[], bool], why: Callable[[], str], *, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
         self._away = away
+        self._why = why
         self._look_every_s = look_every_s
         self._told_away = False
 
@@ -25,7 +28,7 @@ class Outage:
         while True:
             away = self._away()
             if away and not self._told_away:
-                _log.warning("Cannot read, records wait in Kafka: it does not answer", action="kafka_away")
+                _log.warning("Cannot read, records wait in Kafka", action="kafka_away", why=self._why())
             elif self._told_away and not away:
                 _log.info("Kafka is back", action="kafka_back")
             self._told_away = away

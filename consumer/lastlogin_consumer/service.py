@@ -8,7 +8,7 @@ from random import SystemRandom
 from time import monotonic
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.breaker import Breaker
@@ -27,6 +27,7 @@ from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
+from lastlogin_service.kafka_admin import LastComplaint, in_words, last_complaint
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.preflight import verdict
 from lastlogin_service.tasks import cancel
@@ -94,10 +95,11 @@ class Consumer:
         )
         self._standstill_limit_s = settings.linger_s + STANDSTILL_S
         self._watchdog = Watchdog(self._standstill_limit_s, self._standstill_s, self._kafka_answers)
-        self._outage = Outage(lambda: self._source.unanswered or self._assignment.problem is not None)
+        self._outage = Outage(lambda: self._source.unanswered or self._assignment.problem is not None, self._why_away)
         self._started = self._stopping = self._topics_checked = self._rebuilt = False
         # What the step that `start` repeats has failed with.
         self._kafka_failure: str | None = None
+        self._complaint: LastComplaint | None = None
 
     def not_live(self) -> list[str]:
         """Sentences for /livez: why only a restart helps."""
@@ -141,7 +143,8 @@ class Consumer:
             outage: asyncio.Task[None] = asyncio.create_task(self._outage.run())
             try:
                 ends: set[asyncio.Future[None]] = {source, watchdog, outage, self._assignment.failed}
-                ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                with last_complaint("Unable connect") as self._complaint:
+                    ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for each in ended:
                     each.result()
             finally:
@@ -158,6 +161,11 @@ class Consumer:
         await asyncio.gather(self._source.stop(_DISCONNECT_DEADLINE_S), self._dead_letters.stop(_DISCONNECT_DEADLINE_S))
         await self._patiently(self._dead_letters.start)
         await self._patiently(self._source.start)
+
+    def _why_away(self) -> str:
+        """What aiokafka has complained of last: it raises nothing while it works."""
+        complaint = self._complaint.text if self._complaint is not None else ""
+        return in_words(KafkaConnectionError("no answer"), complaint, self._settings.kafka).message
 
     def _standstill_s(self) -> float:
         return max(self._assignment.standstill_s, self._source.outside_s)
@@ -202,11 +210,12 @@ class Consumer:
         backoff = self._backoff()
         while True:
             try:
-                await step()
+                with last_complaint() as complaint:
+                    await step()
                 self._kafka_failure = None
                 return
             except KafkaError as error:
-                self._kafka_failure = str(error) or type(error).__name__
+                self._kafka_failure = in_words(error, complaint.text, self._settings.kafka).message
                 if (suppressed := self._occasionally.suppressed("kafka")) is not None:
                     _log.warning(
                         "Kafka cannot be used; waiting and trying again",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from random import sample
 from typing import Any
 
 import structlog
@@ -37,6 +38,9 @@ from lastlogin_schemas.table import TableMapping, insert_cql
 from lastlogin_service.cassandra import CassandraSettings, build_cluster, columns_of, connect, misfit
 from lastlogin_service.exits import Exit
 
+
+# Nodes that are asked what keeps the driver from all of them; each may take the time-out of a connection.
+_KNOCKS = 3
 
 # Token and key, in hexadecimal.
 _KEY = re.compile(r"(0x)?DecoratedKey\([^)]*\)|(?<=Top keys are: ).*")
@@ -81,6 +85,19 @@ class OpenTable:
         found = _look_up(self.session, self.mapping)
         require_columns(self.mapping, found)
         return replace(self, mapping=found, formats=_formats(self.session, found))
+
+    def knock(self) -> None:
+        """Make a connection to a node that may coordinate, and end it. Blocks. Raises what keeps us from them."""
+        errors: dict[Any, Exception] = {}
+        hosts = [host for host in self.cluster.metadata.all_hosts() if _is_local(self.session, host)]
+        for host in sample(hosts, min(_KNOCKS, len(hosts))):
+            try:
+                self.cluster.connection_factory(host.endpoint).close()
+            except Exception as error:  # noqa: BLE001 - the driver's errors have no common base
+                errors[host] = error
+            else:
+                return
+        raise NoHostAvailable("No node lets us in", errors)
 
     def close(self) -> None:
         """Disconnect."""
@@ -169,6 +186,11 @@ def explain(error: BaseException) -> str:
 def is_wrong(error: BaseException) -> bool:
     """Whether a person must change something before Cassandra can be used: it answers, and refuses."""
     return _misfit(error) is not None or any(isinstance(each, _REFUSALS) for each in (*_causes(error), error))
+
+
+def all_given_up(error: BaseException) -> bool:
+    """Whether the driver has asked no node at all, for it takes all to be down; why, it tells nobody."""
+    return isinstance(error, NoHostAvailable) and not error.errors
 
 
 def _misfit(error: BaseException) -> str | None:

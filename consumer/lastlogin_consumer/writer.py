@@ -22,7 +22,7 @@ from lastlogin_consumer.burst import Burst
 from lastlogin_consumer.decode import Login
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.outcome import is_answer, outcome_of
-from lastlogin_consumer.table import OpenTable, explain, log_columns
+from lastlogin_consumer.table import OpenTable, all_given_up, explain, is_wrong, log_columns
 from lastlogin_schemas.columns import require_columns
 from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping
@@ -39,6 +39,8 @@ SILENCE_S = 60.0
 # Times that: a session that is not open by then is stuck, too. The driver needs less for a hundred contact points of
 # which only the last one answers.
 _OPENS_WITHIN = 10
+# While the driver has given all nodes up.
+_KNOCK_EVERY_S = 5.0
 _LOG_INTERVAL_S = 30.0
 
 _T = TypeVar("_T")
@@ -91,6 +93,9 @@ class Writer:
         # Calls of `write` that try again and have said why: one for each partition that waits.
         self._trying_again = 0
         self._why = "no node has answered yet"
+        self._knocking: asyncio.Task[None] | None = None
+        # Why no node lets us in, when a person must change something.
+        self._locked_out: str | None = None
 
     @property
     def problem(self) -> str | None:
@@ -155,6 +160,8 @@ class Writer:
                     self._trying_again += not told
                     told = True
                     self._report(burst.error, rows=len(left), partitions=self._trying_again)
+                    if all_given_up(burst.error) and (self._knocking is None or self._knocking.done()):
+                        self._knocking = asyncio.create_task(self._knock(table))
                 if burst.table_in_doubt:
                     await self._prepare_again(table)
                 await asyncio.sleep(backoff.next())
@@ -166,8 +173,9 @@ class Writer:
 
     async def close(self, deadline_s: float) -> None:
         """Disconnect; rows in flight are abandoned."""
-        if self._replacing is not None:
-            self._replacing.cancel()
+        for task in (self._replacing, self._knocking):
+            if task is not None:
+                task.cancel()
         if self._table is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(deadline_s):
@@ -267,6 +275,22 @@ class Writer:
                 if self._table is table:
                     self._table = again
 
+    async def _knock(self, table: OpenTable) -> None:
+        """Find out what keeps the driver from all nodes. When nothing does, a new session takes over.
+
+        For the driver waits before it tries a node again, and after a refused login never does.
+        """
+        try:
+            await _on_thread(table.knock)
+        except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
+            self._locked_out = explain(error) if is_wrong(error) else None
+            self._report(error)
+        else:
+            self._locked_out = None
+            if self._table is table:
+                self._replace_session()
+        await asyncio.sleep(_KNOCK_EVERY_S)
+
     def _replace_session(self) -> None:
         if self._replacing is None or self._replacing.done():
             self._answered_at = self._clock()
@@ -310,8 +334,8 @@ class Writer:
 
     def _report(self, error: BaseException, **context: object) -> None:
         self._failing = True
-        self._why = explain(error)
-        if (suppressed := self._occasionally.suppressed(type(error).__name__)) is not None:
+        self._why = self._locked_out if self._locked_out is not None and all_given_up(error) else explain(error)
+        if (suppressed := self._occasionally.suppressed((type(error).__name__, is_wrong(error)))) is not None:
             _log.warning(
                 "Cassandra cannot be written to; waiting and trying again",
                 action="cassandra_failing",

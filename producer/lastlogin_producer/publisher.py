@@ -135,7 +135,8 @@ class Publisher:
     def _lost(self, error: Exception) -> None:
         self._away = True
         self._progress.set()
-        suppressed = self._occasionally.suppressed("kafka_away")
+        # A refusal needs a person: it is told though Kafka was only silent, or refused nothing, a moment ago.
+        suppressed = self._occasionally.suppressed(("kafka_away", error.code if isinstance(error, Exit) else None))
         if suppressed is None:
             return
         self._told_away = True

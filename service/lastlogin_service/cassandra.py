@@ -38,6 +38,8 @@ _COLUMNS = (
 
 # What the driver's errors contain where a node answers and cannot be talked to as configured, and what to look at.
 _MISFITS = (
+    ("certificate has expired", "Cassandra's certificate has expired and must be renewed"),
+    ("certificate is not valid for", "Cassandra's certificate is of another name, check cassandra.server_hostname"),
     ("CERTIFICATE_VERIFY_FAILED", "Cassandra's certificate is not trusted, check cassandra.ca_file"),
     ("WRONG_VERSION_NUMBER", "Cassandra's port speaks no TLS, check cassandra.tls and cassandra.port"),
     (_SPEAKS_TLS, "Cassandra's port speaks TLS, set cassandra.tls or check cassandra.port"),

@@ -20,33 +20,37 @@ _REQUEST_TIMEOUT_MS = 8_000
 # Milliseconds are enough where Kafka answers; where it does not, this holds a stop.
 _START_GRACE_S = 0.5
 
-# What the brokers say (as aiokafka logs it) when waiting does not help.
+# What the brokers, or our TLS, say (as aiokafka logs it) when waiting does not help, and what to look at.
 _REFUSALS = (
-    "SaslAuthenticationFailed",
-    "UnsupportedSaslMechanism",
-    "IllegalSaslState",
-    "CERTIFICATE_VERIFY_FAILED",
-    "WRONG_VERSION_NUMBER",
+    ("certificate has expired", "the broker's certificate must be renewed"),
+    ("certificate is not valid for", "name the servers in kafka.bootstrap_servers as their certificates do"),
+    ("CERTIFICATE_VERIFY_FAILED", "check kafka.ca_file"),
+    ("WRONG_VERSION_NUMBER", "check kafka.security_protocol: the port speaks no TLS"),
+    ("SaslAuthenticationFailed", "check kafka.sasl_username and its password"),
+    ("UnsupportedSaslMechanism", "check kafka.sasl_mechanism"),
+    ("IllegalSaslState", "check kafka.security_protocol"),
 )
 
 _AUTHORIZATION_ERRORS = (29, 30, 31)  # topic, group, cluster (Kafka's protocol guide, "Error codes")
 
 
-class _LastComplaint(logging.Handler):
+class LastComplaint(logging.Handler):
     """Keeps aiokafka's last complaint: why no broker could be reached is only in its log."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: str) -> None:
         super().__init__(logging.WARNING)
+        self._begin = begin
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()
+        if (text := record.getMessage()).startswith(self._begin):
+            self.text = text
 
 
 @contextmanager
-def last_complaint() -> Iterator[_LastComplaint]:
-    """Listen to aiokafka's log: `text` is its last warning or error."""
-    complaint = _LastComplaint()
+def last_complaint(begin: str = "") -> Iterator[LastComplaint]:
+    """Listen to aiokafka's log: `text` is its last warning or error that begins so."""
+    complaint = LastComplaint(begin)
     logger = logging.getLogger("aiokafka")
     logger.addHandler(complaint)
     try:
@@ -98,8 +102,9 @@ def in_words(error: KafkaError, complaint: str, settings: KafkaSettings) -> Exit
     if isinstance(error, BrokerResponseError) and error.errno in _AUTHORIZATION_ERRORS:
         return Exit(CONFIG, f"the user in [kafka] has no right to do this: {error}")
     cause = " ".join((complaint if isinstance(error, KafkaConnectionError) and complaint else str(error)).split())
-    if any(refusal in cause for refusal in _REFUSALS):
-        return Exit(CONFIG, f"Kafka at {servers} refuses us; check [kafka]: {cause}")
+    for refusal, what in _REFUSALS:
+        if refusal in cause:
+            return Exit(CONFIG, f"Kafka at {servers} cannot be used, {what}: {cause}")
     if cause.endswith((":", "closed")):
         # All that aiokafka says when a request times out, when TLS and plaintext meet, and when our
         # certificate is not accepted.

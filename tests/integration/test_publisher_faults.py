@@ -271,4 +271,4 @@ async def test_kafka_refuses_the_login(topics: OutTopics, tmp_path: Path) -> Non
         async with publishing(tmp_path, topics):
             await eventually(lambda: bool(said(logs, "kafka_away")))
 
-    assert "check [kafka]" in said(logs, "kafka_away")[0]["event"]
+    assert "check kafka.security_protocol" in said(logs, "kafka_away")[0]["event"]

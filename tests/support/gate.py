@@ -1,6 +1,10 @@
-"""A way to a server that a test shuts: to its clients that is a server that has ended, and starting none takes time."""
+"""A way to a server that a test shuts: to its clients that is a server that has ended, and starting none takes time.
+
+With `tls` it is, to its clients, a server that speaks TLS, whose certificate a test changes.
+"""
 
 import asyncio
+import ssl
 from collections.abc import Coroutine
 from contextlib import suppress
 from threading import Thread
@@ -17,11 +21,19 @@ class Gate:
     """Passes on connections from `address` and `port` to another port; open from the beginning of the `with` block."""
 
     def __init__(
-        self, to_port: int, to_address: str = "127.0.0.1", *, address: str = "127.0.0.1", port: int = 0
+        self,
+        to_port: int,
+        to_address: str = "127.0.0.1",
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         # 0: one that is free.
         self.port = port
+        # What it shows its clients from the next `open` on.
+        self.tls = tls
         self._to = to_address, to_port
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
@@ -56,7 +68,7 @@ class Gate:
 
     async def _open(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._connected, self.address, self.port)
+            self._server = await asyncio.start_server(self._connected, self.address, self.port, ssl=self.tls)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:

@@ -1,8 +1,9 @@
-"""One Cassandra node that asks for a login, and looks at what its role may do."""
+"""One Cassandra node that asks for a login, and looks at what its role may do; on one of its ports it speaks TLS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lastlogin_schemas.table import TableMapping, literal
 from lastlogin_stack.cassandra import Cassandra
@@ -10,26 +11,43 @@ from lastlogin_stack.commands import wipe
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from lastlogin_stack.server import connects
+from tests.support.certificates import Authority
 from tests.support.own_table import OwnTable
 
 
 ADMIN = ("cassandra", "cassandra")  # as Cassandra makes it
 ROLE, PASSWORD = "lastlogin_consumer", "consumer-secret"
+_TLS_PORT = 56
 _SETTINGS = """\
 authenticator: PasswordAuthenticator
 authorizer: CassandraAuthorizer
 role_manager: CassandraRoleManager
+permissions_validity: 500ms
+credentials_validity: 500ms
+native_transport_port_ssl: {port}
+client_encryption_options:
+  enabled: true
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+  keystore: {certificate}
 """
+
+
+def tls_port(layout: Layout) -> int:
+    """The port with TLS of the node that lives in `layout`."""
+    return layout.base_port + _TLS_PORT
 
 
 class _Asking(Cassandra):
     """The node."""
 
+    certificate: Path
+
     def prepare(self) -> None:
         """Write its configuration, with ours at the end."""
         super().prepare()
         with (self.directory / "cassandra.yaml").open("a", encoding="utf-8") as yaml:
-            yaml.write(_SETTINGS)
+            yaml.write(_SETTINGS.format(port=tls_port(self.layout), certificate=self.certificate))
 
     def probe(self) -> None:
         """Log in: it makes the first role a little after it listens."""
@@ -44,6 +62,13 @@ class SecuredCassandra:
 
     layout: Layout
     table: OwnTable
+    # Signed the certificate of the port with TLS.
+    ca_file: Path
+
+    @property
+    def tls_port(self) -> int:
+        """The port with TLS; that of `settings` speaks none."""
+        return tls_port(self.layout)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -57,17 +82,18 @@ class SecuredCassandra:
 
     def grant(self) -> None:
         """Let the role write the table."""
-        self._execute(f"GRANT MODIFY ON TABLE {self._table} TO {ROLE}")
+        self.execute(f"GRANT MODIFY ON TABLE {self._table} TO {ROLE}")
 
     def revoke(self) -> None:
         """Take that back."""
-        self._execute(f"REVOKE MODIFY ON TABLE {self._table} FROM {ROLE}")
+        self.execute(f"REVOKE MODIFY ON TABLE {self._table} FROM {ROLE}")
 
     @property
     def _table(self) -> str:
         return TableMapping(table=self.table.name).qualified_table
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run CQL as who may do all."""
         with StatsTable(self.layout, login=ADMIN) as stats:
             stats.session.execute(statement)
 
@@ -75,16 +101,19 @@ class SecuredCassandra:
 @contextmanager
 def secured_cassandra(layout: Layout) -> Iterator[SecuredCassandra]:
     """Start it beside the stack of `layout`, and stop it afterwards; the role may do nothing yet."""
-    own = Layout(layout.directory.with_name(layout.directory.name + "-secured"), layout.base_port + 100)
+    own = Layout(layout.directory.with_name(layout.directory.name + "-asking"), layout.base_port + 100)
     own.create()
     node = _Asking(own)
+    node.directory.mkdir()
+    authority = Authority(node.directory)
+    node.certificate = authority.sign("cassandra").both
     try:
         node.start()
         node.wait_ready()
         with StatsTable(own, login=ADMIN) as stats:
             stats.create()
             stats.session.execute(f"CREATE ROLE {ROLE} WITH LOGIN = true AND PASSWORD = {literal(PASSWORD)}")
-        yield SecuredCassandra(own, OwnTable(own, ADMIN))
+        yield SecuredCassandra(own, OwnTable(own, ADMIN), authority.file)
     finally:
         # Not stopped: nothing of it is kept.
         node.kill()

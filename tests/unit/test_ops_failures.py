@@ -15,6 +15,7 @@ from lastlogin_service.kafka_admin import check, in_words
 KAFKA = KafkaSettings(bootstrap_servers=["k:9092"])
 TLS = KafkaSettings(bootstrap_servers=["k:9092"], security_protocol="SSL")
 CASSANDRA = CassandraSettings(contact_points=["c1", "c2"])
+REFUSED = "Kafka at k:9092 cannot be used"
 BOOTSTRAP = KafkaConnectionError("Unable to bootstrap from [('k', 9092)]")
 
 
@@ -22,9 +23,9 @@ BOOTSTRAP = KafkaConnectionError("Unable to bootstrap from [('k', 9092)]")
     ("complaint", "code", "begin"),
     [
         ('Unable connect to "k:9092": [Errno 111] Connect call failed', 69, "Kafka does not answer at k:9092: Unable"),
-        ("[Error 58] SaslAuthenticationFailed: Authentication failed", 78, "Kafka at k:9092 refuses us; check [kafka]"),
-        ("[Error 33] UnsupportedSaslMechanismError", 78, "Kafka at k:9092 refuses us; check [kafka]: [Error 33]"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify", 78, "Kafka at k:9092 refuses us; check [kafka]: [SSL"),
+        ("[Error 58] SaslAuthenticationFailed: Failed", 78, f"{REFUSED}, check kafka.sasl_username and its password: [E"),
+        ("[Error 33] UnsupportedSaslMechanismError", 78, f"{REFUSED}, check kafka.sasl_mechanism: [Error 33]"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", 78, f"{REFUSED}, check kafka.ca_file: [SSL"),
         ("", 69, "Kafka does not answer at k:9092: KafkaConnectionError: Unable to bootstrap from"),
     ],
 )

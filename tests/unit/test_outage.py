@@ -13,9 +13,9 @@ async def _turns(count: int = 100) -> None:
 
 
 async def test_an_outage_is_said_once_and_so_is_its_end() -> None:
-    """One line when Kafka no longer answers, however long that lasts, one when it does; none while all is well."""
+    """One line with the reason when Kafka no longer answers, however long that lasts, one when it does; none while all is well."""
     away = False
-    watching = asyncio.create_task(Outage(lambda: away, look_every_s=0).run())
+    watching = asyncio.create_task(Outage(lambda: away, lambda: "no route", look_every_s=0).run())
     with capture_logs() as said:
         await _turns()
         assert [] == said
@@ -26,6 +26,6 @@ async def test_an_outage_is_said_once_and_so_is_its_end() -> None:
             await _turns()
     watching.cancel()
 
-    assert 2 * [("kafka_away", "warning"), ("kafka_back", "info")] == [
-        (line["action"], line["log_level"]) for line in said
+    assert 2 * [("kafka_away", "warning", "no route"), ("kafka_back", "info", None)] == [
+        (line["action"], line["log_level"], line.get("why")) for line in said
     ]

@@ -40,6 +40,9 @@ class Nodes:
 
     def __init__(self, refuses: Callable[[Login], bool] = lambda _login: False) -> None:
         self.refuses = refuses
+        self.knocks = 0
+        # What a knock is answered with.
+        self.lock: Exception | None = None
         self.refusal: Exception = DENIED
         self.unanswered: set[str] = set()
         self.looks = self.sessions = self.closed = 0
@@ -61,6 +64,12 @@ class Nodes:
         """The table is as it was."""
         self.looks += 1
         return self
+
+    def knock(self) -> None:
+        """Say what keeps the driver from all of them, if anything."""
+        self.knocks += 1
+        if self.lock is not None:
+            raise NoHostAvailable("No node lets us in", {"c:9042": self.lock})
 
     def close(self) -> None:
         """One session less."""
@@ -245,3 +254,23 @@ async def test_what_is_forgotten_once_is_no_problem() -> None:
         await writing
 
     assert [] == said
+
+
+async def test_nodes_that_the_driver_has_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked for the reason, which is told and kept; a new session comes when they let us in again."""
+    monkeypatch.setattr("lastlogin_consumer.writer._KNOCK_EVERY_S", 0)
+    nodes = Nodes(lambda _login: nodes.sessions == 1)
+    nodes.refusal = NoHostAvailable("Unable to complete the operation against any hosts", {})
+    nodes.lock = cassandra.AuthenticationFailed("Bad credentials")
+    writer = await _writer(nodes)
+    with capture_logs() as said:
+        writing = asyncio.create_task(writer.write(_logins("a")))
+        await until(lambda: nodes.knocks > 2)
+        assert "check username and password" in str(writer.problem)
+        assert 1 == nodes.sessions
+        nodes.lock = None
+        await writing
+
+    assert nodes.sessions > 1
+    assert ["no node answers", "Cassandra refuses the login"] == [line["why"].partition(":")[0] for line in said[:2]]
+    assert "session_replaced" == said[2]["action"]

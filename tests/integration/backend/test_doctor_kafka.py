@@ -38,7 +38,7 @@ def test_a_wrong_password(backend: Backend) -> None:
     told = backend.doctor(**(backend.kafka.login | {"KAFKA__SASL_PASSWORD": "wrong-secret"}))
 
     assert ["error"] == told.levels()["kafka.login"]
-    assert "refuses us" in told.lines["kafka.login"][0]["found"]
+    assert "check kafka.sasl_username and its password" in told.lines["kafka.login"][0]["found"]
     assert "wrong-secret" not in str(told)
 
 
