@@ -14,6 +14,14 @@ from lastlogin_stack.readback import StatsTable
 from tests.support.gate import Gate
 from tests.support.publisher import OutTopics, made_topics
 from tests.support.running_server import Running, Serve
+from tests.support.secured_kafka import SecuredKafka, secured_kafka
+
+
+@pytest.fixture(scope="session")
+def kafka_with_rights(layout: Layout) -> Iterator[SecuredKafka]:
+    """A broker with logins, TLS and rights."""
+    with secured_kafka(layout) as kafka:
+        yield kafka
 
 
 @pytest.fixture

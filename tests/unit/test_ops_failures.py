@@ -23,7 +23,11 @@ BOOTSTRAP = KafkaConnectionError("Unable to bootstrap from [('k', 9092)]")
     ("complaint", "code", "begin"),
     [
         ('Unable connect to "k:9092": [Errno 111] Connect call failed', 69, "Kafka does not answer at k:9092: Unable"),
-        ("[Error 58] SaslAuthenticationFailed: Failed", 78, f"{REFUSED}, check kafka.sasl_username and its password: [E"),
+        (
+            "[Error 58] SaslAuthenticationFailed: Failed",
+            78,
+            f"{REFUSED}, check kafka.sasl_username and its password: [E",
+        ),
         ("[Error 33] UnsupportedSaslMechanismError", 78, f"{REFUSED}, check kafka.sasl_mechanism: [Error 33]"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", 78, f"{REFUSED}, check kafka.ca_file: [SSL"),
         ("", 69, "Kafka does not answer at k:9092: KafkaConnectionError: Unable to bootstrap from"),

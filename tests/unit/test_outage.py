@@ -13,7 +13,7 @@ async def _turns(count: int = 100) -> None:
 
 
 async def test_an_outage_is_said_once_and_so_is_its_end() -> None:
-    """One line with the reason when Kafka no longer answers, however long that lasts, one when it does; none while all is well."""
+    """One line with the reason when Kafka no longer answers, however long that lasts, one when it does; else none."""
     away = False
     watching = asyncio.create_task(Outage(lambda: away, lambda: "no route", look_every_s=0).run())
     with capture_logs() as said:

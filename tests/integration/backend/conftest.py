@@ -12,18 +12,11 @@ from lastlogin_stack.dovecot import Account, DovecotOptions, render_configuratio
 from lastlogin_stack.layout import Layout
 from tests.support.command import Ended, service
 from tests.support.producer import ProducerProcess
-from tests.support.secured_kafka import SecuredKafka, secured_kafka
+from tests.support.secured_kafka import SecuredKafka
 
 
 # Dovecot's mail processes; no such user has to exist.
 MAIL_ID = 5000
-
-
-@pytest.fixture(scope="session")
-def kafka_with_rights(layout: Layout) -> Iterator[SecuredKafka]:
-    """The broker of all tests here."""
-    with secured_kafka(layout) as kafka:
-        yield kafka
 
 
 @dataclass(frozen=True, slots=True)
