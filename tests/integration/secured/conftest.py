@@ -95,4 +95,8 @@ def secured(
         kafka.allow(user, kafka_rights(user))
     for role in ("lastlogin_consumer", CARE):
         make_role(cassandra, role, PASSWORD)
-    return Secured(kafka, cassandra, directory)
+    made = Secured(kafka, cassandra, directory)
+    single = {"TOPICS__REPLICATION_FACTOR": "1", "TOPICS__MIN_INSYNC_REPLICAS": "1", "TOPICS__PARTITIONS": "2"}
+    applied = made.run(OPS, "topics", "apply", **made.to_kafka(ADMIN), **single)
+    assert 0 == applied.code, applied.err
+    return made
