@@ -90,6 +90,26 @@ def test_bad_configuration(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("subcommand", [("show", "u"), ("schema", "plan"), ("schema", "apply"), ("audit",)])
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('contact_points = ["127.0.0.1"]\nkeyspace = "x; DROP"', "cassandra.keyspace"),
+        ('contact_points = ["127.0.0.1"]\ntable = "a\\"b"', "cassandra.table"),
+        ('contact_points = ["127.0.0.1"]\ntable = "Weird Name"', "cassandra.table"),
+        ('contact_points = ["127.0.0.1"]\nkeyspaces = "x"', "cassandra.keyspaces"),
+        ('keyspace = "x"', "cassandra.contact_points"),
+    ],
+)
+def test_names_that_cannot_be(tmp_path: Path, subcommand: tuple[str, ...], text: str, key: str) -> None:
+    """Each command that asks Cassandra refuses them before it does, and names the key."""
+    file = tmp_path / "lastlogin.toml"
+    file.write_text(f"[cassandra]\n{text}\n")
+    result = lastlogin("--config", str(file), *subcommand, **{KAFKA: "127.0.0.1:9"})
+    assert result.exit_code == 78
+    assert f"{file}: {key}: " in result.stderr
+
+
 def test_good_configuration(tmp_path: Path) -> None:
     """A good configuration is said to be so, with a warning where everybody can read its secrets, and printed."""
     file = tmp_path / "lastlogin.toml"

@@ -99,7 +99,7 @@ def waits(script: str, directory: Path, action: str, found: str, **settings: str
     """Start a service: it waits and says so, also what to mend; it keeps the password for itself, and stops with 0."""
     process = ServiceProcess(script, directory / f"{script}.log", settings | {"LOG__FORMAT": "json"})
     with process:
-        process.wait_until(lambda: any(found in str(line) for line in process.said(action)))
+        process.wait_until(lambda: any(found in line.get("why", line["event"]) for line in process.said(action)))
         assert 0 == process.stop()
     assert PASSWORD not in process.output()
 

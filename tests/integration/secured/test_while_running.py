@@ -55,7 +55,9 @@ def test_it_goes_on_when_mended(secured: Secured, tmp_path: Path) -> None:
             return lambda: all("imap" in table.row(user) for user in users)
 
         def told(process: ServiceProcess, action: str, what: str) -> None:
-            process.wait_until(lambda: any(what in str(line) for line in process.said(action)), _DEADLINE_S)
+            process.wait_until(
+                lambda: any(what in line.get("why", line["event"]) for line in process.said(action)), _DEADLINE_S
+            )
 
         def again(gate: Gate, tls: ssl.SSLContext) -> None:
             gate.shut()
