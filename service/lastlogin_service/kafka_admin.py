@@ -43,6 +43,7 @@ class LastComplaint(logging.Handler):
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, if it begins as wanted."""
         if (text := record.getMessage()).startswith(self._begin):
             self.text = text
 

@@ -10,7 +10,7 @@ from tests.integration.secured.conftest import CONSUMER, PASSWORD, PRODUCER, Sec
 from tests.support.certificates import Authority, Signed
 from tests.support.dict_client import write
 from tests.support.gate import Gate
-from tests.support.process import ServiceProcess, wait_until
+from tests.support.process import ServiceProcess
 from tests.support.producer import ProducerProcess
 from tests.support.secured_cassandra import ADMIN, ROLE
 
@@ -76,10 +76,10 @@ def test_it_goes_on_when_mended(secured: Secured, tmp_path: Path) -> None:
         again(way_to_cassandra, expired)
         third = login("third")
         told(consumer, "cassandra_failing", "certificate has expired")
-        wait_until(lambda: "certificate has expired" in str(consumer.reasons()))
+        consumer.wait_until(lambda: "certificate has expired" in str(consumer.reasons()))
         make_role(node, ROLE, "another")
         again(way_to_cassandra, good)
-        told(consumer, "cassandra_failing", "check username and password")
+        consumer.wait_until(lambda: "check username and password" in str(consumer.reasons()), _DEADLINE_S)
         for user in (PRODUCER, CONSUMER):
             kafka.set_password(user, "another")
         fourth = login("fourth")
