@@ -158,8 +158,8 @@ def test_kafkas_own_tools(secured: Secured, recorded: str, tools: str, tmp_path:
         secured,
         tmp_path,
         "consumer.ConsoleConsumer",
-        *("--topic", DEAD_LETTERS, "--from-beginning"),
-        *("--timeout-ms", "5000", "--formatter-property", "print.headers=true"),
+        *("--topic", DEAD_LETTERS, "--from-beginning", "--max-messages", "1"),
+        *("--timeout-ms", "30000", "--formatter-property", "print.headers=true"),
     )
     assert "reason:unknown_framing" in seen
     group = ("consumer.group.ConsumerGroupCommand", "--group", GROUP)
