@@ -35,7 +35,7 @@ CASSANDRA_FAULTS = {
     "speaks TLS": (None, "Cassandra"),
     "other password": (NEEDS_A_PERSON, "username and"),
     "wants a login": (NEEDS_A_PERSON, "username and"),
-    "wants a certificate": (None, "Cassandra did not answer"),
+    "wants a certificate": (None, "not answer"),
 }
 # What is said at a start is what is said at a check: some are enough.
 STARTED = ("expired", "other password", "speaks TLS")
