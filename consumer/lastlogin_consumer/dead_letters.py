@@ -1,13 +1,7 @@
 """The dead-letter topic: records that cannot be used, with their bytes and why.
 
-A dead letter has the record's own key, value and headers, and after them:
-
-    reason      one of `decode.POISON_REASONS`          topic, partition, offset    where the record stands
-    error       a sentence for people
-
-Kafka allows a header name more than once, and its `lastHeader` is the rule: a record that already had a header
-of such a name (a dead letter that somebody sent round again) keeps it, ours comes last.
-A record with neither key nor value (aiokafka cannot send one) gets an empty value; its reason is `null_value`.
+A dead letter has the record's own key, value and headers, and after them a `Story`. A record with neither key nor value
+(aiokafka cannot send one) gets an empty value; its reason is `null_value`.
 """
 
 import asyncio
@@ -19,16 +13,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.decode import Poison
+from lastlogin_schemas.dead_letter import Story, letter_headers
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.kafka_admin import abandon, start
 from lastlogin_service.logs import Occasionally
 
-
-REASON = "reason"
-TOPIC = "topic"
-PARTITION = "partition"
-OFFSET = "offset"
-ERROR = "error"
 
 # The broker's limit is on the compressed batch; what came through the events topic compressed must fit through
 # here, too. Poison that unpacks to more than this holds its partition.
@@ -172,13 +161,8 @@ class DeadLetters:
             self._topic,
             key=record.key,
             value=b"" if record.key is None and record.value is None else record.value,
-            headers=[
-                *record.headers,
-                (REASON, letter.reason.encode()),
-                (TOPIC, record.topic.encode()),
-                (PARTITION, b"%d" % record.partition),
-                (OFFSET, b"%d" % record.offset),
-                (ERROR, letter.detail.encode()),
-            ],
+            headers=letter_headers(
+                record.headers, Story(letter.reason, record.topic, record.partition, record.offset, letter.detail)
+            ),
         )
         return future

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lastlogin_ops.audit.command import audit
+from lastlogin_ops.dlq_commands import dlq_group
 from lastlogin_ops.program import Program
 from lastlogin_ops.quarantine_commands import quarantine_group
 from lastlogin_ops.schema_commands import schema_group
@@ -79,6 +80,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
 
 
 main.add_command(audit)
+main.add_command(dlq_group)
 main.add_command(schema_group)
 main.add_command(show)
 main.add_command(quarantine_group)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lastlogin_ops.replaying import Interpret
+from lastlogin_ops.quarantined import Interpret
 from lastlogin_producer.dictproto import CommittedWrite
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.rules import Dropped

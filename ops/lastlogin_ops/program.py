@@ -1,6 +1,7 @@
 """What every subcommand is given."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,10 @@ class Program:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
+
+    def command(self, *arguments: str) -> str:
+        """What to type for a subcommand with the same settings."""
+        return shlex.join(["lastlogin", *(["--config", str(self._file)] if self._file else []), *arguments])
 
     def settings(self) -> OpsSettings:
         """Load the settings. Raises `Exit`."""

@@ -1,20 +1,18 @@
-"""Writes that were set aside, published as the logins that they are by the rules of today."""
+"""Records that were set aside, published as the logins that they are by now."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
-from lastlogin_ops.producer_rules import ProducerFile, interpreter
-from lastlogin_ops.quarantined import Chosen, Found, found_in
-from lastlogin_ops.replaying import Outcome, message_of
-from lastlogin_schemas.event import LoginEvent
-from lastlogin_schemas.framing import prefix
+from lastlogin_ops.aside_topic import AsideTopic
+from lastlogin_ops.replaying import Message, Outcome, Passed, Unfit
+from lastlogin_ops.set_aside import Chosen, Found
 from lastlogin_schemas.partitioner import partition_of
-from lastlogin_schemas.schema import LOGIN_EVENT, Schema
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import in_words
@@ -28,36 +26,35 @@ _STOP_S = 5.0
 # aiokafka gives up by itself, but after so many time-outs of a request that nobody waits for it.
 _PUBLISH_S = 30.0
 
+F = TypeVar("F", bound=Found)
+
 
 class EventsTopic:
-    """Where logins go, in the form that the producer gives them."""
+    """Where logins go."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int, framing: bytes) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
         self._producer = producer
         self._topic = topic
         self._partitions = partitions
-        self._framing = framing
 
-    async def publish(self, events: Sequence[LoginEvent]) -> list[bool]:
+    async def publish(self, messages: Sequence[Message]) -> list[bool]:
         """Publish all, and tell of each whether Kafka has it; else it is too large. Raises KafkaError."""
         try:
             async with asyncio.timeout(_PUBLISH_S):
-                return await self._publish(events)
+                return await self._publish(messages)
         except TimeoutError:
             raise KafkaTimeoutError from None
 
-    async def _publish(self, events: Sequence[LoginEvent]) -> list[bool]:
+    async def _publish(self, messages: Sequence[Message]) -> list[bool]:
         sent = []
-        for event in events:
-            body, headers = message_of(event)
-            key = event.user.encode()
+        for each in messages:
             try:
                 future = await self._producer.send(
                     self._topic,
-                    self._framing + body,
-                    key=key,
-                    partition=partition_of(key, self._partitions),
-                    headers=headers,
+                    each.value,
+                    key=each.key,
+                    partition=partition_of(each.user, self._partitions),
+                    headers=each.headers,
                 )
             except MessageSizeTooLargeError as error:
                 future = asyncio.get_running_loop().create_future()
@@ -71,44 +68,42 @@ class EventsTopic:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """How records are read, chosen and judged. `schema_ids` is for `RawWrite` in Confluent's wire format."""
+class Replay(Generic[F]):
+    """One replay: of which topic, by which rules, of which records."""
 
-    file: ProducerFile
+    topic: AsideTopic[F]
+    judge: Callable[[F], Message | Unfit | Passed]
     chosen: Chosen
-    schema_ids: Mapping[int, Schema]
 
     async def run(
         self, scan: Scan, target: EventsTopic | None, outcome: Outcome, advance: Callable[[int], object]
     ) -> None:
         """Judge every record of `scan` into `outcome` and publish the logins to `target`; None: only judge.
 
-        `outcome` is right whenever it ends, also by an exception: what it calls a login, Kafka has.
+        `outcome` is right whenever it ends, also by an exception: what it calls published, Kafka has.
         """
-        interpret = interpreter(self.file)
         async for piece in scan.pieces():
-            logins: list[tuple[Found, LoginEvent]] = []
+            logins: list[tuple[F, Message]] = []
             for record in piece:
-                found = found_in(record, self.schema_ids)
-                if self.chosen.takes(found) and (event := outcome.judge(found, interpret)) is not None:
-                    logins.append((found, event))
-            taken = await target.publish([event for _, event in logins]) if target else [True] * len(logins)
+                found = self.topic.read(record)
+                if self.chosen.takes(found) and (message := outcome.add(found, self.judge(found))) is not None:
+                    logins.append((found, message))
+            taken = await target.publish([message for _, message in logins]) if target else [True] * len(logins)
             for (found, _), published in zip(logins, taken, strict=True):
                 if published:
-                    outcome.share_of(found).logins += 1
+                    outcome.share_of(found).published += 1
                 else:
-                    outcome.refuse(found, "too_large", "Kafka takes no message of this size")
+                    outcome.refuse(found, Unfit("too_large", "Kafka takes no message of this size"))
             advance(len(piece))
 
 
 @asynccontextmanager
-async def events_topic(settings: KafkaSettings, topic: str, file: ProducerFile) -> AsyncIterator[EventsTopic]:
+async def events_topic(settings: KafkaSettings, topic: str, compression: str) -> AsyncIterator[EventsTopic]:
     """Give the events topic to publish to. What Kafka raises inside becomes `Exit`.
 
     Raises `Exit` when the topic is missing or may not be written (78), or Kafka is away (69).
     """
     partitions = await partitions_of(settings, topic, "topics.events")
-    compression = file.publisher.compression
     producer = AIOKafkaProducer(
         **client_options(settings, "lastlogin-replay"),
         acks="all",
@@ -117,9 +112,7 @@ async def events_topic(settings: KafkaSettings, topic: str, file: ProducerFile) 
     )
     try:
         await producer.start()
-        yield EventsTopic(
-            producer, topic, len(partitions), prefix(LOGIN_EVENT, file.publisher.schema_ids.get("LoginEvent"))
-        )
+        yield EventsTopic(producer, topic, len(partitions))
     except KafkaError as error:
         end = in_words(error, "", settings)
         raise (Exit(UNAVAILABLE, str(error)) if end is error else end) from None

@@ -1,18 +1,32 @@
-"""What becomes of writes that were set aside when they are read by other rules. Pure."""
+"""What becomes of records that were set aside when they are judged by the rules of today. Pure."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, NamedTuple
 
-from lastlogin_ops.quarantined import Found, bounded, short
-from lastlogin_schemas.codec import encode_login_event
-from lastlogin_schemas.event import LoginEvent, RawWrite
-from lastlogin_schemas.headers import message_headers
+from lastlogin_ops.set_aside import Found, bounded, records, short
 
 
-Interpret: TypeAlias = Callable[[RawWrite], LoginEvent | RawWrite | None]
-"""A write by the producer's rules: a login, what still goes to the quarantine, or None for what a rule drops."""
+class Message(NamedTuple):
+    """A login for the events topic; it goes where the logins of `user` go."""
+
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    user: bytes
+
+
+class Unfit(NamedTuple):
+    """Still no login, and why."""
+
+    reason: str
+    detail: str
+
+
+class Passed(NamedTuple):
+    """Neither a login to be published nor left over; `why` continues "2 are "."""
+
+    why: str
 
 
 @dataclass(slots=True)
@@ -20,22 +34,22 @@ class Share:
     """What became of the records that were set aside for one reason; `unfit` by the reason of today."""
 
     records: int = 0
-    logins: int = 0
-    dropped: int = 0
+    published: int = 0
+    passed: Counter[str] = field(default_factory=Counter)
     unfit: Counter[str] = field(default_factory=Counter)
     why: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of all records. Logins are counted by who publishes them, when they are published."""
+    """What became of all records. What is published is counted by who publishes it, when Kafka has it."""
 
     shares: dict[str, Share] = field(default_factory=dict)
 
     @property
-    def logins(self) -> int:
-        """How many became logins, or would."""
-        return sum(share.logins for share in self.shares.values())
+    def published(self) -> int:
+        """How many were published, or would be."""
+        return sum(share.published for share in self.shares.values())
 
     @property
     def unfit(self) -> int:
@@ -51,51 +65,55 @@ class Outcome:
         """Where a record is counted."""
         return self.shares.setdefault(bounded(found.reason, self.shares), Share())
 
-    def judge(self, found: Found, interpret: Interpret) -> LoginEvent | None:
-        """Read a record by the rules of today, and count it unless it is a login, which is returned."""
+    def add(self, found: Found, verdict: Message | Unfit | Passed) -> Message | None:
+        """Count a record unless it is to be published: then return the message."""
         share = self.share_of(found)
         share.records += 1
-        if not isinstance(found.write, RawWrite):
-            self.refuse(found, found.write.reason, found.write.detail)
-            return None
-        now = interpret(found.write)
-        if isinstance(now, LoginEvent):
-            return now._replace(backend=found.write.backend, epoch=found.write.epoch, sequence=found.write.sequence)
-        if now is None:
-            share.dropped += 1
+        if isinstance(verdict, Message):
+            return verdict
+        if isinstance(verdict, Passed):
+            share.passed[verdict.why] += 1
         else:
-            self.refuse(found, now.reason, now.detail)
+            self.refuse(found, verdict)
         return None
 
-    def refuse(self, found: Found, reason: str, detail: str) -> None:
+    def refuse(self, found: Found, unfit: Unfit) -> None:
         """Count a record that is no login today either."""
         share = self.share_of(found)
-        reason = bounded(reason, share.unfit)
+        reason = bounded(unfit.reason, share.unfit)
         share.unfit[reason] += 1
-        share.why.setdefault(reason, detail)
+        share.why.setdefault(reason, unfit.detail)
 
-    def text(self, *, published: bool) -> str:
-        """Lines for people, a line for each reason."""
-        if not self.shares:
-            return "Nothing to replay: the quarantine has no such record."
-        return "\n".join(
+    def document(self, *, published: bool) -> dict[str, Any]:
+        """Return everything for programs; `published` when that was done, and not only tried."""
+        return {
+            "published": published,
+            "records": self.records,
+            "logins": self.published,
+            "unfit": self.unfit,
+            "reasons": {
+                reason: {
+                    "records": share.records,
+                    "logins": share.published,
+                    "passed": share.passed.total(),
+                    "unfit": {why: {"records": count, "detail": share.why[why]} for why, count in share.unfit.items()},
+                }
+                for reason, share in self.shares.items()
+            },
+        }
+
+    def lines(self, *, published: bool) -> list[str]:
+        """Lines for people, one for each reason."""
+        return [
             _line(reason, share, published=published)
             for reason, share in sorted(self.shares.items(), key=lambda item: -item[1].records)
-        )
-
-
-def message_of(event: LoginEvent) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """Avro body and headers, as its producer would have published it: `origin` is that of the write."""
-    body = encode_login_event(event)
-    return body, message_headers(body, event.backend, event.epoch, event.sequence)
+        ]
 
 
 def _line(reason: str, share: Share, *, published: bool) -> str:
-    became = "became" if published else "would become"
-    text = f"{short(reason)}: {share.records} record{'s' * (share.records != 1)}; "
-    text += f"{share.logins} {became} login{'s' * (share.logins != 1)}"
-    if share.dropped:
-        text += f"; {share.dropped} {'are' if share.dropped != 1 else 'is'} dropped by a rule"
+    text = f"{short(reason)}: {records(share.records)}; {share.published} {'' if published else 'would be '}published"
+    for why, count in share.passed.items():
+        text += f"; {count} {'is' if count == 1 else 'are'} {why}"
     for why, count in share.unfit.most_common():
         text += f"; {count} still do{'es' * (count == 1)} not fit, {short(why)}: {short(share.why[why])}"
     return text

@@ -73,7 +73,7 @@ def test_from_the_socket_to_the_row(stack: Layout, tmp_path: Path) -> None:
             rows = []
             for _ in range(2):
                 done = lastlogin(stack, *replay, **names)
-                assert (0, "bad_key: 1 record; 1 became login\n") == (done.code, done.out)
+                assert (0, "bad_key: 1 record; 1 published\n") == (done.code, done.out)
                 consumer.wait_until(lambda: topics.lag(consumer.group) == 0)
                 rows.append(table.wait_for(user, lambda row: "imap" in row, 60)["imap"])
             assert 0 == consumer.stop()
@@ -121,7 +121,7 @@ def test_records_that_are_no_writes(aside: Aside) -> None:
 
     done = aside.replay("--yes")
     assert done.code == 1
-    assert "undecodable: 4 records; 0 became logins; 1 still does not fit, checksum_mismatch: " in done.out
+    assert "undecodable: 4 records; 0 published; 1 still does not fit, checksum_mismatch: " in done.out
     assert 1 == len(aside.topics.records(aside.topics.events))
 
 
@@ -142,8 +142,8 @@ def test_filters(aside: Aside) -> None:
         assert places == [each.split()[0] for each in lines if each.startswith("0:")]
         told = aside.replay(*arguments)
         assert told.code == 0
-        assert len(places) == sum(map(int, re.findall(r"(\d+) would become", told.out)))
-    assert "2 would become logins" in aside.replay("0:1", "0:3", "0:1").out
+        assert len(places) == sum(map(int, re.findall(r"(\d+) would be published", told.out)))
+    assert "2 would be published" in aside.replay("0:1", "0:3", "0:1").out
     assert [] == aside.topics.records(aside.topics.events)
 
 
@@ -179,7 +179,7 @@ def test_dry_run_first(aside: Aside) -> None:
 
     assert done == Ended(
         1,
-        "bad_key: 2 records; 1 would become login; "
+        "bad_key: 2 records; 1 would be published; "
         "1 still does not fit, bad_value: the value is not 10, 13, 16 or 19 digits\n"
         "Nothing was published; --yes does it.\n",
         "",
@@ -194,7 +194,7 @@ def test_replay_twice_is_harmless(aside: Aside) -> None:
 
     first, second = aside.replay("--yes"), aside.replay("--yes", "--reason", "bad_key")
 
-    assert (first.code, first.out) == (second.code, second.out) == (0, "bad_key: 8 records; 8 became logins\n")
+    assert (first.code, first.out) == (second.code, second.out) == (0, "bad_key: 8 records; 8 published\n")
     records = aside.topics.records(aside.topics.events)
     assert len(records) == 16
     assert len({(each.partition, each.key, each.value) for each in records}) == 8
@@ -206,7 +206,7 @@ def test_replay_twice_is_harmless(aside: Aside) -> None:
         assert each.headers["origin"] == b"mail1/17/4"
     audit = json.loads(first.err)
     assert "test" not in first.err
-    assert (audit["action"], audit["records"], audit["logins"]) == ("quarantine_replayed", 8, 8)
+    assert (audit["action"], audit["records"], audit["published"]) == ("set_aside_replayed", 8, 8)
     assert audit["by"].startswith(pwd.getpwuid(os.getuid()).pw_name)
 
 
@@ -273,8 +273,8 @@ def test_ctrl_c(aside: Aside) -> None:
 
     assert (process.returncode, out) == (130, "")
     audit = json.loads(err)
-    assert 1_000 <= audit["logins"] <= len(aside.topics.records(aside.topics.events))
-    assert audit["logins"] < 60_000
+    assert 1_000 <= audit["published"] <= len(aside.topics.records(aside.topics.events))
+    assert audit["published"] < 60_000
 
 
 def test_progress_on_a_terminal(aside: Aside) -> None:
@@ -285,7 +285,7 @@ def test_progress_on_a_terminal(aside: Aside) -> None:
     os.close(its)
     out, _ = process.communicate(timeout=30)
 
-    assert out.startswith("bad_key: 1 record; 1 would become login\n")
+    assert out.startswith("bad_key: 1 record; 1 would be published\n")
     assert b"reading" in os.read(ours, 65_536)
     os.close(ours)
 
@@ -307,9 +307,9 @@ def test_kafka_goes_away(aside: Aside, kafka: Kafka) -> None:
     assert (process.returncode, out) == (69, "")
     assert "lastlogin: " in err
     assert "Traceback" not in err
-    assert 30_000 > json.loads(err.splitlines()[0])["logins"]
+    assert 30_000 > json.loads(err.splitlines()[0])["published"]
     again = aside.replay("--yes")
-    assert (0, "bad_key: 30000 records; 30000 became logins\n") == (again.code, again.out)
+    assert (0, "bad_key: 30000 records; 30000 published\n") == (again.code, again.out)
     values = {each.value for each in aside.topics.records(aside.topics.events)}
     assert len(values) == 30_000
 

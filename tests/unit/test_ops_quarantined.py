@@ -6,17 +6,9 @@ from typing import Any
 
 import pytest
 
-from lastlogin_ops.quarantined import (
-    MAX_REASONS,
-    Chosen,
-    Newest,
-    Tally,
-    document,
-    found_in,
-    line,
-    whole_document,
-    whole_text,
-)
+from lastlogin_ops.quarantined import Quarantined, quarantined
+from lastlogin_ops.set_aside import MAX_REASONS, Chosen, Newest, Tally
+from lastlogin_schemas.event import RawWrite
 from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE
 from tests.support.aside import WRITE, aside_record, published, write
@@ -26,22 +18,27 @@ from tests.support.logins import LOGIN, event_record, record
 NOTHING = record(None, key=None, offset=7)
 
 
+def found(raw: RawWrite, **where: Any) -> Quarantined:
+    """A write as it is read from the topic."""
+    return quarantined(aside_record(raw, **where), {})
+
+
 def test_line() -> None:
     """Place, time of receipt, backend, dict, reason and detail in columns; never the user, nor the key with it."""
-    shown = line(found_in(aside_record(WRITE, offset=17), {}), UTC)
+    shown = found(WRITE, offset=17).line(UTC)
 
     assert shown == (
         f"0:17       2023-11-14 22:13:20.166+00:00  {'mail1':<20}  statsdb   bad_key       "
         "the key fits no configured pattern"
     )
-    assert "test1" not in json.dumps(document(found_in(aside_record(WRITE), {}), "q"))
+    assert "test1" not in json.dumps(found(WRITE).document())
 
 
 def test_text_from_outside() -> None:
     """Control characters are escaped, long text is cut, and a time beyond any calendar is a number."""
     raw = write(reason="a\nb", detail="x" * 1_000, dict_name="", backend="", received_at_us=2**63 - 1)
 
-    shown = line(found_in(aside_record(raw), {}), UTC)
+    shown = found(raw).line(UTC)
 
     assert r"a\nb" in shown
     assert "\n" not in shown
@@ -53,14 +50,14 @@ def test_whole_record() -> None:
     """`show` has user, entries, reason and origin; bytes that are no text are escaped, checksum is told."""
     raw = write(user=b"a\xff", key=b"shared/\x1b", value=b"\x00")
 
-    assert whole_text(found_in(aside_record(raw, offset=3), {}), aside_record(raw, offset=3), UTC).splitlines() == [
+    assert found(raw, offset=3).whole_text(UTC).splitlines() == [
         "record    0:3 of events",
         "appended  2023-11-14 22:13:20.161+00:00",
-        "received  2023-11-14 22:13:20.166+00:00",
         "reason    bad_key: the key fits no configured pattern",
         "backend   mail1",
         "origin    mail1/17/4",
         "checksum  good",
+        "received  2023-11-14 22:13:20.166+00:00",
         "dict      statsdb",
         r"user      a\xff",
         r"key       shared/\x1b",
@@ -72,7 +69,7 @@ def test_whole_record_for_programs() -> None:
     """Bytes are text where they are UTF-8, else hexadecimal; every field is there."""
     raw = write(user=b"a\xff")
 
-    told = json.loads(whole_document(found_in(aside_record(raw), {}), aside_record(raw)))
+    told = json.loads(found(raw).whole_document())
 
     assert told == {
         "topic": "events",
@@ -108,12 +105,12 @@ def test_whole_record_for_programs() -> None:
 )  # fmt: skip
 def test_what_cannot_be_decoded(bad: Any, reason: str, checksum: str, backend: str) -> None:
     """It is shown in every form as `undecodable`, with the reason, and its backend as the header says."""
-    found = found_in(bad, {})
-    told = json.loads(whole_document(found, bad))
+    read = quarantined(bad, {})
+    told = json.loads(read.whole_document())
 
-    assert (found.reason, found.checksum, found.backend or "-") == ("undecodable", checksum, backend)
-    assert f"undecodable   {reason}: " in line(found, UTC)
-    assert f"reason    undecodable: {reason}: " in whole_text(found, bad, UTC)
+    assert (read.reason, read.checksum, read.backend or "-") == ("undecodable", checksum, backend)
+    assert f"undecodable   {reason}: " in read.line(UTC)
+    assert f"reason    undecodable: {reason}: " in read.whole_text(UTC)
     assert (told["reason"], told["undecodable"]) == ("undecodable", reason)
     assert {"record_key", "record_value"} <= told.keys()
 
@@ -122,9 +119,9 @@ def test_record_without_a_checksum() -> None:
     """A foreign producer's record without a checksum is read, and is said to have none."""
     key, value, _ = published(WRITE)
 
-    found = found_in(record(value, key=key), {})
+    read = quarantined(record(value, key=key), {})
 
-    assert (found.write, found.checksum, found.origin) == (WRITE, "none", "")
+    assert (read.message, read.checksum, read.origin) == (WRITE, "none", "")
 
 
 def test_registry_ids() -> None:
@@ -132,52 +129,50 @@ def test_registry_ids() -> None:
     _, value, headers = published(WRITE)
     framed = record(prefix(RAW_WRITE, 8) + value[10:], headers)
 
-    assert WRITE == found_in(framed, {8: RAW_WRITE}).write
-    assert "undecodable" == found_in(framed, {8: LOGIN_EVENT}).reason
+    assert WRITE == quarantined(framed, {8: RAW_WRITE}).message
+    assert "undecodable" == quarantined(framed, {8: LOGIN_EVENT}).reason
 
 
 def test_chosen() -> None:
     """Reasons and backends are compared letter by letter, and both must fit; without either everything is meant."""
-    found = found_in(aside_record(WRITE), {})
+    read = found(WRITE)
 
-    assert Chosen().takes(found)
-    assert Chosen(frozenset({"bad_value", "bad_key"}), frozenset({"mail1"})).takes(found)
-    assert not Chosen(frozenset({"bad_value"})).takes(found)
-    assert not Chosen(frozenset({"bad_key"}), frozenset({"mail2"})).takes(found)
-    assert Chosen(frozenset({"undecodable"})).takes(found_in(NOTHING, {}))
+    assert Chosen().takes(read)
+    assert Chosen(frozenset({"bad_value", "bad_key"}), frozenset({"mail1"})).takes(read)
+    assert not Chosen(frozenset({"bad_value"})).takes(read)
+    assert not Chosen(frozenset({"bad_key"}), frozenset({"mail2"})).takes(read)
+    assert Chosen(frozenset({"undecodable"})).takes(quarantined(NOTHING, {}))
 
 
 def test_newest() -> None:
     """Of more records than the limit the newest lines are kept, over partitions too, oldest first."""
     newest = Newest(2)
     for partition, appended_ms in ((0, 1_000), (0, 4_000), (1, 3_000), (1, 2_000)):
-        found = found_in(aside_record(WRITE, partition=partition, appended_ms=appended_ms), {})
-        newest.add(found, str(appended_ms))
+        newest.add(found(WRITE, partition=partition, appended_ms=appended_ms), str(appended_ms))
 
     assert newest.lines() == ["3000", "4000"]
     empty = Newest(0)
-    empty.add(found, "none")
+    empty.add(found(WRITE), "none")
     assert empty.lines() == []
 
 
 def test_tally() -> None:
-    """Records are counted by reason, the most frequent first, and it is said when not all were shown."""
+    """Records are counted by reason, the most frequent first, with the times of the first and the last."""
     tally = Tally()
-    assert "The quarantine is empty." == tally.text(0)
-    assert "No record in the quarantine is as asked for." == tally.text(0, narrowed=True)
-    tally.add("bad_key")
-    assert tally.text(1) == "1 record:\n        1  bad_key"
-    tally.add("bad_value")
-    tally.add("bad_value")
+    tally.add(found(WRITE))
+    assert (tally.lines(), tally.between(UTC)) == (["        1  bad_key"], "of 2023-11-14 22:13:20.161+00:00")
+    tally.add(found(write(reason="bad_value"), appended_ms=1_000))
+    tally.add(found(write(reason="bad_value"), appended_ms=2_000))
 
-    assert tally.text(1) == "3 records, the newest 1 of them above:\n        2  bad_value\n        1  bad_key"
+    assert (tally.records, tally.lines()) == (3, ["        2  bad_value", "        1  bad_key"])
+    assert tally.between(UTC) == "of 1970-01-01 00:00:01.000+00:00 to 2023-11-14 22:13:20.161+00:00"
 
 
 def test_invented_reasons_are_bounded() -> None:
     """Whoever writes a reason of its own into each record does not fill the memory."""
     tally = Tally()
     for number in range(MAX_REASONS + 50):
-        tally.add(f"r{number}")
+        tally.add(found(write(reason=f"r{number}")))
 
     assert len(tally.reasons) == MAX_REASONS + 1
     assert tally.reasons["(others)"] == 50

@@ -11,15 +11,20 @@ from pathlib import Path
 import pytest
 
 from lastlogin_ops.producer_rules import interpreter, load_producer_file
-from lastlogin_ops.quarantined import MAX_REASONS, Found, found_in
-from lastlogin_ops.replaying import Interpret, Outcome, message_of
+from lastlogin_ops.quarantined import Interpret, Quarantined, as_login, quarantined
+from lastlogin_ops.replaying import Message, Outcome
+from lastlogin_ops.set_aside import MAX_REASONS
 from lastlogin_schemas.codec import decode_login_event
 from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.schema import LOGIN_EVENT
 from lastlogin_service.exits import Exit
 from lastlogin_stack.layout import PROJECT_ROOT
 from tests.support.aside import DICT, MENDED, WRITE, aside_record, write
 from tests.support.logins import AT_US, record
+
+
+FRAMING = prefix(LOGIN_EVENT)
 
 
 def rules(directory: Path, text: str = MENDED) -> Interpret:
@@ -29,16 +34,22 @@ def rules(directory: Path, text: str = MENDED) -> Interpret:
     return interpreter(load_producer_file(file))
 
 
-def found(raw: RawWrite) -> Found:
+def found(raw: RawWrite) -> Quarantined:
     """A write as it is read from the topic."""
-    return found_in(aside_record(raw), {})
+    return quarantined(aside_record(raw), {})
+
+
+def judged(outcome: Outcome, read: Quarantined, interpret: Interpret) -> Message | None:
+    """What it is by now, counted."""
+    return outcome.add(read, as_login(read, interpret, FRAMING))
 
 
 def test_login_of_mended_rules(tmp_path: Path) -> None:
     """A write that fits by now is the login that its own producer would have made, in its place of the sequence."""
-    event = Outcome().judge(found(WRITE), rules(tmp_path))
+    message = judged(Outcome(), found(WRITE), rules(tmp_path))
 
-    assert event is not None
+    assert message is not None
+    event = decode_login_event(message.value.removeprefix(FRAMING), LOGIN_EVENT)
     expected = LoginEvent(
         user="test1",
         service="imap",
@@ -53,44 +64,51 @@ def test_login_of_mended_rules(tmp_path: Path) -> None:
         sequence=4,
     )
     assert event == expected
-    body, headers = message_of(event)
-    assert dict(headers)["origin"] == b"mail1/17/4"
-    assert decode_login_event(body, LOGIN_EVENT) == event
+    assert (message.key, message.user) == (b"test1", b"test1")
+    assert dict(message.headers)["origin"] == b"mail1/17/4"
 
 
 def test_every_replay_is_the_same(tmp_path: Path) -> None:
     """A second replay makes the same message, byte for byte; another backend's write is another event."""
     interpret = rules(tmp_path)
     first, second, other = (
-        Outcome().judge(found(raw), interpret) for raw in (WRITE, WRITE, WRITE._replace(backend="mail2"))
+        judged(Outcome(), found(raw), interpret) for raw in (WRITE, WRITE, WRITE._replace(backend="mail2"))
     )
 
     assert first is not None
-    assert second is not None
     assert other is not None
-    assert message_of(first) == message_of(second)
-    assert other.event_id != first.event_id
-    assert other.backend == "mail2"
+    assert first == second
+    ids = [decode_login_event(each.value.removeprefix(FRAMING), LOGIN_EVENT).event_id for each in (first, other)]
+    assert ids[0] != ids[1]
+    assert dict(other.headers)["origin"] == b"mail2/17/4"
 
 
 def test_counts_and_why(tmp_path: Path) -> None:
     """For each reason it is told how many are logins by now, and how many still do not fit and why."""
     interpret, outcome = rules(tmp_path), Outcome()
     for raw in (WRITE, WRITE, write(value=b"abc"), write(reason="bad_value", value=b"0")):
-        if outcome.judge(found(raw), interpret) is not None:
-            outcome.share_of(found(raw)).logins += 1
-    outcome.judge(found_in(record(b"what"), {}), interpret)
+        if judged(outcome, found(raw), interpret) is not None:
+            outcome.share_of(found(raw)).published += 1
+    judged(outcome, quarantined(record(b"what"), {}), interpret)
 
-    assert (outcome.records, outcome.logins, outcome.unfit) == (5, 2, 3)
+    assert (outcome.records, outcome.published, outcome.unfit) == (5, 2, 3)
     no_time = "1 still does not fit, bad_value: the value is not 10, 13, 16 or 19 digits"
     no_message = "1 still does not fit, unknown_framing: the value starts with 7768"
-    assert outcome.text(published=False).splitlines() == [
-        f"bad_key: 3 records; 2 would become logins; {no_time}",
-        f"bad_value: 1 record; 0 would become logins; {no_time}",
-        f"undecodable: 1 record; 0 would become logins; {no_message}",
+    assert outcome.lines(published=False) == [
+        f"bad_key: 3 records; 2 would be published; {no_time}",
+        f"bad_value: 1 record; 0 would be published; {no_time}",
+        f"undecodable: 1 record; 0 would be published; {no_message}",
     ]
-    assert "2 became logins" in outcome.text(published=True)
-    assert Outcome().text(published=True) == "Nothing to replay: the quarantine has no such record."
+    assert "; 2 published; " in outcome.lines(published=True)[0]
+    told = outcome.document(published=True)
+    assert (told["records"], told["logins"], told["unfit"], told["published"]) == (5, 2, 3, True)
+    assert told["reasons"]["bad_value"] == {
+        "records": 1,
+        "logins": 0,
+        "passed": 0,
+        "unfit": {"bad_value": {"records": 1, "detail": "the value is not 10, 13, 16 or 19 digits"}},
+    }
+    assert Outcome().lines(published=True) == []
 
 
 def test_a_dict_that_the_file_lacks(tmp_path: Path) -> None:
@@ -98,28 +116,27 @@ def test_a_dict_that_the_file_lacks(tmp_path: Path) -> None:
     text = MENDED.replace(DICT, "[dicts.logins]") + MENDED.replace(DICT, "[dicts.webmail]")
     outcome = Outcome()
 
-    assert outcome.judge(found(WRITE), rules(tmp_path, text)) is None
-    assert outcome.text(published=False).endswith(
-        "bad_key: the file has no dict statsdb; its dicts are logins, webmail"
-    )
+    assert judged(outcome, found(WRITE), rules(tmp_path, text)) is None
+    [line] = outcome.lines(published=False)
+    assert line.endswith("bad_key: the file has no dict statsdb; its dicts are logins, webmail")
 
 
 def test_dropped_by_a_rule() -> None:
     """What a rule drops today is neither a login nor left over."""
     outcome = Outcome()
     for _ in range(2):
-        assert outcome.judge(found(WRITE), lambda _: None) is None
+        assert judged(outcome, found(WRITE), lambda _: None) is None
 
     assert outcome.unfit == 0
-    assert outcome.text(published=True) == "bad_key: 2 records; 0 became logins; 2 are dropped by a rule"
+    assert outcome.lines(published=True) == ["bad_key: 2 records; 0 published; 2 are dropped by a rule"]
 
 
 def test_bounded_memory() -> None:
     """Reasons that somebody invents are counted together from the hundredth on, old ones and new ones."""
     outcome = Outcome()
     for number in range(MAX_REASONS + 50):
-        outcome.judge(found(write(reason=f"old{number}")), lambda raw: raw)
-        outcome.judge(found(WRITE), lambda raw, n=number: raw._replace(reason=f"new{n}"))  # type: ignore[misc]
+        judged(outcome, found(write(reason=f"old{number}")), lambda raw: raw)
+        judged(outcome, found(WRITE), lambda raw, n=number: raw._replace(reason=f"new{n}"))  # type: ignore[misc]
 
     assert len(outcome.shares) <= MAX_REASONS + 1
     assert all(len(share.unfit) <= MAX_REASONS + 1 for share in outcome.shares.values())
