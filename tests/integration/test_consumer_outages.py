@@ -14,6 +14,7 @@ from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
+from tests.support.command import lastlogin
 from tests.support.consumer import ConsumerProcess, short_lived_member
 from tests.support.gate import Gate
 from tests.support.logins import login
@@ -198,7 +199,11 @@ def test_a_missing_topic_refuses_the_start(stack: Layout, topics: Topics, tmp_pa
 def test_dead_letters_away_hold_their_partition(
     stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path
 ) -> None:
-    """Without its topic poison is not passed and its partition stands; others go on; a new topic heals it."""
+    """Without its topic poison is not passed and its partition stands; others go on; a new topic heals it.
+
+    `lastlogin dlq` says that the topic is missing, and then counts what came there.
+    """
+    names = {"TOPICS__EVENTS": topics.events, "TOPICS__DEAD_LETTERS": topics.dead_letters}
     events = _events(40)
     with ConsumerProcess(stack, topics, tmp_path, KAFKA__REQUEST_TIMEOUT_MS="3000") as consumer:
         consumer.wait_for("assigned")
@@ -210,12 +215,18 @@ def test_dead_letters_away_hold_their_partition(
         topics.publish(*_events(40))
         wait_until(lambda: 0 < topics.lag(consumer.group) < 30)
 
+        missing = lastlogin(stack, "dlq", "list", **names)
         topics.create(topics.dead_letters, 1)
         wait_until(lambda: topics.lag(consumer.group) == 0, 60)
         _assert_rows(rows, events)
 
     assert len(elsewhere) >= 20
     assert [b"not an event"] == [letter.value for letter in topics.letters()]
+    assert (78, f"lastlogin: Kafka has no topic {topics.dead_letters}") == (
+        missing.code,
+        missing.err.partition(", ")[0],
+    )
+    assert lastlogin(stack, "dlq", "list", **names).out.endswith("1 record:\n        1  unknown_framing\n")
 
 
 def test_a_stopped_consumer_that_wakes_up_changes_nothing(

@@ -337,7 +337,7 @@ def guarded(stack: Layout) -> Iterator[Layout]:
 
 
 def test_missing_rights(guarded: Layout, tmp_path: Path) -> None:
-    """Without Read on the quarantine topic, or Write on that of events, it is one sentence and 78."""
+    """Without Read or Delete on the quarantine topic, or Write on that of events, it is one sentence and 78."""
     (tmp_path / "producer.toml").write_text(MENDED)
     admin = AdminClient({"bootstrap.servers": guarded.kafka_bootstrap, "log_level": 0})
     with made_topics(guarded) as topics:
@@ -356,6 +356,9 @@ def test_missing_rights(guarded: Layout, tmp_path: Path) -> None:
         dry = aside.replay()
         only(topics.quarantine, AclOperation.DESCRIBE)
         no_read = aside.run("list")
+        only(topics.quarantine, AclOperation.READ)
+        no_delete = aside.run("drop", "--before", "0:1", "--yes")
+        left = aside.run("list")
         only(topics.events, AclOperation.DELETE)
         only(topics.quarantine, AclOperation.DELETE)
 
@@ -364,3 +367,8 @@ def test_missing_rights(guarded: Layout, tmp_path: Path) -> None:
         assert "lastlogin: the user in [kafka] has no right to do this: [Error 29] " in done.err
         assert "Traceback" not in done.err
     assert 0 == dry.code
+    grant = (
+        f"grant it with kafka-acls.sh --add --allow-principal User:... --operation Delete --topic {topics.quarantine}"
+    )
+    no_right = f"lastlogin: the user in [kafka] has no right to delete records of {topics.quarantine}: {grant}\n"
+    assert (no_delete, left.out[:4]) == (Ended(78, "", no_right), "0:0 ")

@@ -61,7 +61,11 @@ class Audited:
     def letter(self, partition: int, offset: int) -> None:
         """Publish a dead letter about a record, whose bytes do not matter here."""
         story = [("topic", self.topics.events), ("partition", str(partition)), ("offset", str(offset))]
-        self._publish(self.topics.dead_letters, None, b"", [(name, value.encode()) for name, value in story])
+        self.set_aside(None, b"", [(name, value.encode()) for name, value in story])
+
+    def set_aside(self, key: bytes | None, value: bytes, headers: Any) -> None:
+        """Publish a dead letter as it is."""
+        self._publish(self.topics.dead_letters, key, value, headers)
 
     def _publish(self, topic: str, key: bytes | None, value: bytes, headers: Any) -> None:
         producer = Producer({"bootstrap.servers": self.topics.servers, "log_level": 0})

@@ -34,6 +34,7 @@ def test_help() -> None:
         "show",
         "topics",
         "quarantine",
+        "dlq",
         "schema",
         "audit",
         "deploy/lastlogin.toml",
@@ -58,6 +59,9 @@ def test_usage_errors() -> None:
     [
         (("show", "u"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
         (("audit",), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+        (("dlq", "list"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+        (("dlq", "replay"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
+        (("dlq", "drop", "--all"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("quarantine", "list"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("quarantine", "show", "0:1"), "kafka.bootstrap_servers, or LASTLOGIN_KAFKA__BOOTSTRAP_SERVERS"),
         (("schema", "plan"), "cassandra.contact_points, or LASTLOGIN_CASSANDRA__CONTACT_POINTS"),
@@ -192,12 +196,13 @@ def test_tail_without_kafka(unused_tcp_port: int) -> None:
     assert "personal data" in lastlogin("tail", "--help").stdout
 
 
-def test_quarantine_without_kafka(unused_tcp_port: int) -> None:
+@pytest.mark.parametrize("group", ["quarantine", "dlq"])
+def test_set_aside_without_kafka(group: str, unused_tcp_port: int) -> None:
     """A Kafka that is away is one sentence and 69; bad arguments are usage errors before that."""
     server = f"127.0.0.1:{unused_tcp_port}"
 
-    for arguments in (("list",), ("show", "0:1")):
-        away = lastlogin("quarantine", *arguments, **{KAFKA: server})
+    for arguments in (("list",), ("show", "0:1"), ("drop", "--all")):
+        away = lastlogin(group, *arguments, **{KAFKA: server})
         assert (away.exit_code, away.stdout) == (69, "")
         assert away.stderr.startswith(f"lastlogin: Kafka does not answer at {server}: ")
         assert away.stderr.count("\n") == 1
@@ -206,6 +211,12 @@ def test_quarantine_without_kafka(unused_tcp_port: int) -> None:
         ("list", "--limit", "-1"),
         ("show", "17"),
         ("show",),
-        ("replay", "0:1"),
+        ("replay", "0:1", "--since", "1h"),
+        ("drop",),
+        ("drop", "--all", "--before", "0:1"),
+        ("drop", "--before", "0:1", "--before", "0:2"),
+        ("drop", "--all", "--yes"),
+        ("drop", "--older-than", "3d", "--yes"),
     ):
-        assert lastlogin("quarantine", *arguments, **{KAFKA: server}).exit_code == 2
+        assert lastlogin(group, *arguments, **{KAFKA: server}).exit_code == 2
+    assert lastlogin("quarantine", "replay", "0:1", **{KAFKA: server}).exit_code == 2
