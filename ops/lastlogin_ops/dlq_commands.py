@@ -35,8 +35,8 @@ Logins that were ahead of Kafka's time (future) have a wrong time for ever, and 
 places ask for them. Exit code 1: some records still do not fit.
 """
 
-_WRONG_CLOCK = """The consumer takes a login of the reason future once its time has come. It is a wrong time all the same, and
-stays in the row until the user has a login after it."""
+_WRONG_CLOCK = """The consumer takes a login of the reason future once its time has come. It is a wrong time all the
+same, and stays in the row until the user has a login after it."""
 
 dlq_group = set_aside_group(
     DEAD_LETTERS, "Look at records that the consumer could not use; replay or drop them.", _DROP_HELP
@@ -57,7 +57,7 @@ def replay_command(program: Program, /, **choice: Any) -> None:
         now_us=time.time_ns() // 1_000,
         future=bool(chosen.places) or FUTURE in chosen.reasons,
     )
-    # As the consumer packs dead letters: what came through the topic of events fits in again.
+    # What came compressed may be too large otherwise.
     outcome = replay_and_tell(DEAD_LETTERS, settings, chosen, judge, "zstd")
     if not chosen.as_json and (share := outcome.shares.get(FUTURE)) is not None and share.published:
         click.echo(_WRONG_CLOCK)

@@ -23,8 +23,8 @@ QUARANTINE = Kind(
     lambda record, settings: quarantined(record, settings.quarantine.schemas),
 )
 
-_DROP_HELP = """`lastlogin audit` names the numbers of what was dropped and not replayed (sequences.holes), for as long as the
-retention would have kept it."""
+_DROP_HELP = """`lastlogin audit` names the numbers of what was dropped and not replayed (sequences.holes), for as
+long as the retention would have kept it."""
 
 _REPLAY_HELP = """Read writes that were set aside once more, by the rules in the producer's configuration FILE (mended
 `key_patterns`, say), and publish those that are logins by now.

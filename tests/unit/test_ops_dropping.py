@@ -15,14 +15,15 @@ from lastlogin_service.places import Place
 from tests.support.aside import WRITE, aside_record
 
 
-TOPIC = AsideTopic(KafkaSettings(bootstrap_servers=["kafka1:9092"]), "q", "topics.quarantine", lambda _: quarantined)
+KAFKA = KafkaSettings(bootstrap_servers=["kafka1:9092"])
+TOPIC = AsideTopic(KAFKA, "q", "topics.quarantine", lambda record: quarantined(record, {}))
 
 
 def found() -> Drop:
     """One record in each of two partitions."""
     drop = Drop([Place(0, 17), Place(1, 3)])
     for _ in drop.before:
-        drop.tally.add(quarantined(aside_record(WRITE), {}))
+        drop.tally.add(TOPIC.read(aside_record(WRITE)))
     return drop
 
 

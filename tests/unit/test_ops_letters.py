@@ -38,7 +38,8 @@ def test_line() -> None:
     read = dead_letter(letter(), {})
 
     assert read.line(UTC) == (
-        f"0:17       2023-11-14 22:13:20.161+00:00  {'mail1':<20}  3:4711        refused       cannot INSERT: a denylist"
+        f"0:17       2023-11-14 22:13:20.161+00:00  {'mail1':<20}  "
+        "3:4711        refused       cannot INSERT: a denylist"
     )
     assert "test1" not in json.dumps(read.document())
     assert "test1" not in read.line()
