@@ -161,6 +161,8 @@ def _drop(world: Audited) -> None:
     left = dlq(world, "list").out
     assert left.startswith("0:304 ")
     assert left.endswith("1 record:\n        1  foreign\n")
+    nothing = "Nothing to replay. No record in the dead-letter topic is as asked for.\n"
+    assert dlq(world, "replay", "--reason", "future") == Ended(0, nothing, "")
     # What has no row now looks like a loss: the record that is no login, and the login whose time has not come.
     found = json.loads(world.run("--json", **COMMAND).out)
     assert (found["wrong"], found["events"]["not_set_aside"], found["rows"]["wrong"]["missing"]) == (2, 1, 1)

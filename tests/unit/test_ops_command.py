@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lastlogin_ops.main import main
+from lastlogin_ops.program import Program
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +130,14 @@ def test_good_configuration(tmp_path: Path) -> None:
     printed = tomllib.loads(lastlogin("--config", str(file), "--print-config").stdout)
     assert printed["cassandra"]["password"] == "********"
     assert "kafka" not in printed
+
+
+def test_command_to_type() -> None:
+    """What an operator is told to type has the same configuration."""
+    assert Program(Path("/etc/my lastlogin.toml")).command("dlq", "drop") == (
+        "lastlogin --config '/etc/my lastlogin.toml' dlq drop"
+    )
+    assert Program(None).command("dlq", "drop") == "lastlogin dlq drop"
 
 
 def test_cassandra_away(unused_tcp_port: int) -> None:
