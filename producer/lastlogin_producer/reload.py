@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import structlog
 from pydantic import BaseModel
 
-from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.settings import ProducerSettings
+from lastlogin_service.daemon_thread import in_thread
 from lastlogin_service.exits import Exit
 from lastlogin_service.notify import Notifier
 

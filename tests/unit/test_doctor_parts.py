@@ -12,13 +12,15 @@ import click
 import pytest
 
 from lastlogin_producer.control import Status
-from lastlogin_producer.daemon_thread import in_thread
-from lastlogin_producer.doctor import clock, report
+from lastlogin_producer.doctor import clock
 from lastlogin_producer.doctor import spool as doctor_spool
 from lastlogin_producer.doctor.access import Identity, obstacle
-from lastlogin_producer.doctor.report import Level, error, ok, warning
-from lastlogin_producer.doctor.rights import may_write
-from lastlogin_producer.doctor.topics import _Partition, replica_lines
+from lastlogin_service.daemon_thread import in_thread
+from lastlogin_service.doctor import report
+from lastlogin_service.doctor.kernel import synchronised
+from lastlogin_service.doctor.replicas import Partition, replica_lines
+from lastlogin_service.doctor.report import Level, error, ok, warning
+from lastlogin_service.doctor.rights import Operation, allows
 
 
 LINES = [ok("a", "good"), warning("b", "odd", "look"), error("c", "bad", "mend it")]
@@ -43,9 +45,9 @@ def test_worst() -> None:
     assert [Level.OK, Level.OK, Level.WARNING, Level.ERROR] == [report.worst(LINES[:count]) for count in range(4)]
 
 
-def partition(number: int, replicas: int, isr: int, leader: int = 1) -> _Partition:
+def partition(number: int, replicas: int, isr: int, leader: int = 1) -> Partition:
     """A partition with so many copies, so many of them in sync."""
-    return _Partition(number, leader, list(range(replicas)), list(range(isr)))
+    return Partition(number, leader, list(range(replicas)), list(range(isr)))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def partition(number: int, replicas: int, isr: int, leader: int = 1) -> _Partiti
         ),
     ],
 )
-def test_replicas(partitions: list[_Partition], needed: int, brokers: int, told: list[tuple[str, str]]) -> None:
+def test_replicas(partitions: list[Partition], needed: int, brokers: int, told: list[tuple[str, str]]) -> None:
     """Below the minimum is an error, behind or few a warning; on a single broker one copy is as good as it gets."""
     lines = list(replica_lines("t", partitions, needed, brokers))
 
@@ -97,7 +99,7 @@ def test_too_few_copies_for_the_minimum() -> None:
 )
 def test_rights(operations: int, may: bool | None) -> None:  # noqa: FBT001 - what is expected
     """Bit 4 is Write; one value means that the broker does not tell."""
-    assert may is may_write(operations)
+    assert may is allows(operations, Operation.WRITE)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ async def test_clock(ahead_s: float, level: str, found: str) -> None:
 def test_clock_alone() -> None:
     """Without Kafka an unsynchronised clock is a warning; what the kernel does not tell is not held against it."""
     assert ["warning", "ok", "ok"] == [clock.judge_alone(kept).level for kept in (False, True, None)]
-    assert clock.synchronised() in {True, False, None}
+    assert synchronised() in {True, False, None}
 
 
 @pytest.fixture

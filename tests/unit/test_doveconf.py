@@ -6,7 +6,7 @@ import pytest
 
 from lastlogin_producer.doctor.doveconf import Account, Configuration, DictTarget, Scope, parse
 from lastlogin_producer.doctor.dovecot import CannotExpandError, Producer, judge, sample_key
-from lastlogin_producer.doctor.report import Level, Line
+from lastlogin_service.doctor.report import Level, Line
 
 
 # As `doveconf -nP` of Dovecot 2.3.19 prints it, shortened.

@@ -6,13 +6,12 @@ alone. Asked about a few times around the round trip, the answers say how far th
 """
 
 import asyncio
-import ctypes
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from lastlogin_producer.doctor.report import Line, error, ok, warning
+from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.kafka import KafkaSettings, client_options
 
 
@@ -22,20 +21,7 @@ _DEADLINE_S = 3.0
 _NOTICEABLE_S = 1.0
 _WRONG_S = 300.0
 
-# adjtimex(2): the state of a clock that nobody disciplines, and room for struct timex.
-_TIME_ERROR = 5
-_TIMEX_BYTES = 512
-
 _DO = "look at NTP (chronyc tracking, timedatectl) on this host and on the brokers"
-
-
-def synchronised() -> bool | None:
-    """Whether the kernel believes that this host's clock is kept right; None when it does not say."""
-    try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    except (AttributeError, OSError):
-        return None
-    return None if state < 0 else state != _TIME_ERROR
 
 
 def judge_alone(kept: bool | None) -> Line:  # noqa: FBT001 - it is what the line is about

@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 
 from lastlogin_producer.control import Status, ask_status
-from lastlogin_producer.daemon_thread import in_thread
-from lastlogin_producer.doctor import clock, dicts, host, mail_host, servers, spool, topics
+from lastlogin_producer.doctor import clock, dicts, host, mail_host, spool, topics
 from lastlogin_producer.doctor.mail_host import MailHost
-from lastlogin_producer.doctor.report import Level, Line, as_json, error, text, warning, worst
 from lastlogin_producer.doctor.round_trip import Login, Trip, travel
 from lastlogin_producer.offline import runs
 from lastlogin_producer.settings import ProducerSettings
+from lastlogin_service.daemon_thread import in_thread
+from lastlogin_service.doctor import servers
+from lastlogin_service.doctor.kernel import synchronised
+from lastlogin_service.doctor.report import Level, Line, as_json, error, text, warning, worst
 from lastlogin_service.exits import OK, Exit
 from lastlogin_service.subcommand import Source, Subcommand
 
@@ -80,7 +82,7 @@ async def _bounded(check: str, look: Awaitable[list[Line]]) -> list[Line]:
 
 
 async def _kafka(settings: ProducerSettings) -> list[Line]:
-    usable, lines = await servers.look(settings.kafka)
+    usable, lines = await servers.look(servers.of_kafka(settings.kafka))
     return [*lines, *(await topics.look(settings.kafka, settings.topics))] if usable else lines
 
 
@@ -116,8 +118,7 @@ async def _clock(settings: ProducerSettings, lines: Iterable[Line], trip: Trip) 
     if trip.span_s is None or not append_time:
         # What is in the way has a line of its own.
         return []
-    kept = clock.synchronised()
-    return [await clock.compare(settings.kafka, settings.topics.events, trip.span_s, kept=kept)]
+    return [await clock.compare(settings.kafka, settings.topics.events, trip.span_s, kept=synchronised())]
 
 
 DOCTOR: Subcommand[ProducerSettings] = Subcommand(

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from lastlogin_producer.doctor.doveconf import Configuration, DictTarget, Scope
-from lastlogin_producer.doctor.report import Line, error, ok, warning
 from lastlogin_producer.keys import KeyPattern
+from lastlogin_service.doctor.report import Line, error, ok, warning
 
 
 # The plugin's own default, without the service.

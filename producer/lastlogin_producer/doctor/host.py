@@ -5,12 +5,12 @@ import stat
 from collections.abc import Iterator
 
 from lastlogin_producer.doctor.access import Identity, obstacle
-from lastlogin_producer.doctor.report import Line, error, ok, warning
 from lastlogin_producer.listener import Listener, SocketFile
 from lastlogin_producer.offline import runs
 from lastlogin_producer.rule_settings import without_column
 from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_producer.unix_sockets import listening_inodes
+from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.exits import Exit
 from lastlogin_service.subcommand import Source
 

@@ -14,8 +14,8 @@ from lastlogin_producer.doctor import dicts
 from lastlogin_producer.doctor.access import Identity
 from lastlogin_producer.doctor.doveconf import Configuration, parse
 from lastlogin_producer.doctor.dovecot import Producer, judge
-from lastlogin_producer.doctor.report import Line, error, ok, warning
 from lastlogin_producer.settings import ProducerSettings
+from lastlogin_service.doctor.report import Line, error, ok, warning
 
 
 _DEADLINE_S = 5.0

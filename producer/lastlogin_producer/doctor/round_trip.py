@@ -15,7 +15,7 @@ from lastlogin_producer.control import Status
 from lastlogin_producer.doctor.access import Identity
 from lastlogin_producer.doctor.dicts import DOCTOR_USER
 from lastlogin_producer.doctor.mail_host import program, run
-from lastlogin_producer.doctor.report import Line, error, ok, warning
+from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.exits import Exit
 
 

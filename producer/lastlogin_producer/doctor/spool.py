@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import median
 
 from lastlogin_producer.control import Status
-from lastlogin_producer.doctor.report import Line, error, ok, warning
 from lastlogin_producer.settings import ProducerSettings, SpoolSettings
 from lastlogin_producer.spool import SpoolFault
 from lastlogin_producer.spool.directory import check_directory
 from lastlogin_producer.spool.levels import StoredLevels, moved_aside_files, stored_levels
 from lastlogin_producer.spool.room import FREE_BYTES
 from lastlogin_producer.spool.spool import FILE_NAME
+from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.exits import Exit
 
 

@@ -11,13 +11,13 @@ from typing import Any, Self
 
 import structlog
 
-from lastlogin_producer.daemon_thread import in_thread
 from lastlogin_producer.outbox import frames, process
 from lastlogin_producer.outbox.health import SILENT_S
 from lastlogin_producer.outbox.state import State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_producer.spool.spool import MAX_QUEUED, MAX_QUEUED_BYTES
+from lastlogin_service.daemon_thread import in_thread
 from lastlogin_service.exits import SOFTWARE, TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.tasks import cancel

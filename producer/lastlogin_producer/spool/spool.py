@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import structlog
 
-from lastlogin_producer.daemon_thread import DaemonThread
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool.directory import SpoolLock, prepare_directory
@@ -25,6 +24,7 @@ from lastlogin_producer.spool.reader import SpoolReader
 from lastlogin_producer.spool.resend import Resend
 from lastlogin_producer.spool.row import Kind, Row
 from lastlogin_producer.spool.writer import Done, Entry, Gone, GroupWriter, Malformed, Report, Stop
+from lastlogin_service.daemon_thread import DaemonThread
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.logs import Occasionally
 

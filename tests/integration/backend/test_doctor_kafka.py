@@ -107,8 +107,8 @@ def test_one_server_of_two(backend: Backend) -> None:
     told = backend.doctor(KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:9,{backend.kafka.plain}")
 
     assert {"kafka.connect": ["warning"]} == told.levels()
-    assert told.lines["kafka.connect"][0]["do"].startswith("is the broker up")
-    assert told.lines["kafka.connect"][0]["do"].endswith("wait in the spool meanwhile")
+    assert told.lines["kafka.connect"][0]["do"].startswith("is the server up")
+    assert told.lines["kafka.connect"][0]["do"].endswith("Logins wait meanwhile")
     assert 0 == told.code
 
 

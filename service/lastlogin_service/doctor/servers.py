@@ -1,17 +1,17 @@
-"""Kafka's bootstrap servers from here: their names, ports, and certificates."""
+"""Servers of Kafka or Cassandra from here: their names, ports, and certificates."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from lastlogin_producer.daemon_thread import in_thread
-from lastlogin_producer.doctor.report import Line, error, ok, warning
+from lastlogin_service.daemon_thread import in_thread
+from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.kafka import KafkaSettings
-from lastlogin_service.tls import client_context
+from lastlogin_service.tls import Certificates, client_context
 
 
 _RESOLVE_S = 3.0
@@ -20,16 +20,47 @@ _HANDSHAKE_S = 3.0
 _EXPIRES_SOON_DAYS = 14
 
 # X509_V_ERR_* (openssl's x509_vfy.h), and what to do.
+_NO_CA = "{section}.ca_file must hold the CA of the servers' certificates"
+_OTHER_NAME = "name the server in {name_key} as its certificate does"
 _CERTIFICATE_FAULTS = {
     9: "its certificate is not valid yet: look at the clocks of both hosts",
-    10: "renew the broker's certificate",
-    18: "kafka.ca_file must hold the CA of the brokers' certificates",
-    19: "kafka.ca_file must hold the CA of the brokers' certificates",
-    20: "kafka.ca_file must hold the CA of the brokers' certificates",
-    21: "kafka.ca_file must hold the CA of the brokers' certificates",
-    62: "name the server in kafka.bootstrap_servers as its certificate does",
-    64: "name the server in kafka.bootstrap_servers as its certificate does",
+    10: "renew the server's certificate",
+    18: _NO_CA,
+    19: _NO_CA,
+    20: _NO_CA,
+    21: _NO_CA,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Servers as `host:port`, which `key` of the section `section` names.
+
+    `tls` is None where connections are not encrypted; `name` is the one in the certificates, None for that of the host.
+    `name_key` is the setting that may be wrong about it, `no_tls` what may be wrong where nobody speaks TLS.
+    """
+
+    section: str
+    key: str
+    servers: Sequence[str]
+    tls: Certificates | None
+    name_key: str
+    no_tls: str
+    name: str | None = None
+
+
+def of_kafka(settings: KafkaSettings) -> Servers:
+    """Kafka's bootstrap servers."""
+    return Servers(
+        "kafka",
+        "kafka.bootstrap_servers",
+        settings.bootstrap_servers,
+        settings if settings.uses_tls else None,
+        "kafka.bootstrap_servers",
+        "that port may have another kafka.security_protocol, such as PLAINTEXT",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +72,21 @@ class _Fault:
     usable: bool = False
 
 
-async def look(settings: KafkaSettings) -> tuple[bool, list[Line]]:
+async def look(wanted: Servers) -> tuple[bool, list[Line]]:
     """Look name by name. The first is False when there is no server that it is worth asking more of."""
-    servers = settings.bootstrap_servers
+    servers, section = wanted.servers, wanted.section
     lines: list[Line] = []
-    steps = [("kafka.resolve", _resolve), ("kafka.connect", _connect)]
-    if settings.uses_tls:
+    steps: list[tuple[str, Callable[[str], Awaitable[str | _Fault]]]]
+    steps = [("resolve", partial(_resolve, wanted)), ("connect", _connect)]
+    if wanted.tls is not None:
         try:
-            context = client_context(settings)
+            context = client_context(wanted.tls)
         except OSError as why:
-            return False, [error("kafka.tls", f"the certificates in [kafka] cannot be used: {why}", "look at them")]
-        steps.append(("kafka.tls", partial(_handshake, context)))
-    for check, step in steps:
+            unusable = f"the certificates in [{section}] cannot be used: {why}"
+            return False, [error(f"{section}.tls", unusable, "look at them")]
+        steps.append(("tls", partial(_handshake, wanted, context)))
+    for step_name, step in steps:
+        check = f"{section}.{step_name}"
         found = await asyncio.gather(*(step(server) for server in servers))
         faults = [each for each in found if isinstance(each, _Fault)]
         servers = [
@@ -73,9 +107,9 @@ def _told(check: str, faults: Sequence[_Fault], good: Sequence[str], count: int)
     return [level(check, f"{fault.server}: {fault.found}", fault.do) for fault in faults]
 
 
-async def _resolve(server: str) -> str | _Fault:
+async def _resolve(wanted: Servers, server: str) -> str | _Fault:
     host, port = _split(server)
-    do = "look at the name in kafka.bootstrap_servers, at /etc/resolv.conf and /etc/hosts"
+    do = f"look at the name in {wanted.key}, at /etc/resolv.conf and /etc/hosts"
     try:
         found = await asyncio.wait_for(
             in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)), _RESOLVE_S
@@ -90,7 +124,7 @@ async def _resolve(server: str) -> str | _Fault:
 
 async def _connect(server: str) -> str | _Fault:
     host, port = _split(server)
-    do = "is the broker up, is that its port, does a firewall let us through? Logins wait in the spool meanwhile"
+    do = "is the server up, is that its port, does a firewall let us through? Logins wait meanwhile"
     begun = asyncio.get_running_loop().time()
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _CONNECT_S)
@@ -102,21 +136,21 @@ async def _connect(server: str) -> str | _Fault:
     return f"{server} in {(asyncio.get_running_loop().time() - begun) * 1000:.0f} ms"
 
 
-async def _handshake(context: ssl.SSLContext, server: str) -> str | _Fault:
+async def _handshake(wanted: Servers, context: ssl.SSLContext, server: str) -> str | _Fault:
     host, port = _split(server)
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), _HANDSHAKE_S)
+        opening = asyncio.open_connection(host, port, ssl=context, server_hostname=wanted.name)
+        _, writer = await asyncio.wait_for(opening, _HANDSHAKE_S)
     except ssl.SSLCertVerificationError as why:
-        do = _CERTIFICATE_FAULTS.get(why.verify_code, "look at the broker's certificate and at kafka.ca_file")
+        do = _CERTIFICATE_FAULTS.get(why.verify_code, "look at the server's certificate and at {section}.ca_file")
+        do = do.format(section=wanted.section, name_key=wanted.name_key)
         return _Fault(server, f"its certificate is refused: {why.verify_message}", do)
     except ssl.SSLError as why:
-        do = "that port may have another kafka.security_protocol, such as PLAINTEXT"
-        return _Fault(server, f"no TLS: {(why.reason or str(why)).replace('_', ' ').lower()}", do)
+        return _Fault(server, f"no TLS: {(why.reason or str(why)).replace('_', ' ').lower()}", wanted.no_tls)
     except TimeoutError:
-        do = "that port may have another kafka.security_protocol, such as PLAINTEXT"
-        return _Fault(server, f"no TLS within {_HANDSHAKE_S:g} s", do)
+        return _Fault(server, f"no TLS within {_HANDSHAKE_S:g} s", wanted.no_tls)
     except OSError as why:
-        do = "that port may have another kafka.security_protocol, or require kafka.cert_file"
+        do = f"{wanted.no_tls}; or require {wanted.section}.cert_file"
         return _Fault(server, f"no TLS: {why.strerror or 'the connection was closed'}", do)
     certificate = writer.get_extra_info("peercert") or {}
     writer.close()

@@ -1,16 +1,23 @@
-"""Kafka's Metadata request in a version that also tells our rights, which aiokafka's own does not."""
+"""Kafka's Metadata and DescribeGroups requests in versions that also tell our rights, which aiokafka's own do not."""
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any
 
+from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 
-# AclOperation's codes are the numbers of the bits (Kafka's AclEntry.supportedOperations, Utils.to32BitField).
-_WRITE = 4
 # "Not told", for which there is a value of its own.
 _UNKNOWN = -(2**31)
+
+
+class Operation(IntEnum):
+    """AclOperation's codes, the numbers of the bits (Kafka's AclEntry.supportedOperations, Utils.to32BitField)."""
+
+    READ = 3
+    WRITE = 4
 
 
 class _MetadataResponseV8(Response):  # type: ignore[misc] # aiokafka has no types
@@ -74,6 +81,27 @@ class TopicsAndRights(Request[_MetadataRequestV8]):  # type: ignore[misc] # as a
         return request_struct_class(self._topics, False, False, True)
 
 
-def may_write(operations: int) -> bool | None:
-    """Read `authorized_operations` of a topic; None when the broker does not tell."""
-    return None if operations == _UNKNOWN else bool(operations >> _WRITE & 1)
+class _DescribeGroupV3(RequestStruct):  # type: ignore[misc] # as above
+    # aiokafka's own (0.14) reads the answer as if it were of version 2, without the rights.
+    API_KEY = 15
+    API_VERSION = 3
+    RESPONSE_TYPE = DescribeGroupsResponse_v3
+    SCHEMA = DescribeGroupsRequest_v3.SCHEMA
+
+
+class GroupAndRights(Request[_DescribeGroupV3]):  # type: ignore[misc] # as above
+    """Ask a group's coordinator for it; as old as the request above."""
+
+    API_KEY = 15
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def build(self, request_struct_class: Any) -> Any:
+        """Return what goes over the wire."""
+        return request_struct_class([self._group], True)
+
+
+def allows(operations: int, operation: Operation) -> bool | None:
+    """Read `authorized_operations` of a topic or group; None when the broker does not tell."""
+    return None if operations == _UNKNOWN else bool(operations >> operation & 1)
