@@ -9,6 +9,7 @@ import click
 
 from lastlogin_ops.audit.command import audit
 from lastlogin_ops.dlq_commands import dlq_group
+from lastlogin_ops.doctor.command import doctor
 from lastlogin_ops.program import Program
 from lastlogin_ops.quarantine_commands import quarantine_group
 from lastlogin_ops.schema_commands import schema_group
@@ -21,8 +22,8 @@ from lastlogin_service.settings import render
 
 _DEFAULT_FILE = Path("/etc/lastlogin/lastlogin.toml")
 
-_HELP = """Look up when a mailbox was last used, watch logins as they come, prove that none is missing, and look after
-the topics in Kafka, what was set aside there, and the table in Cassandra."""
+_HELP = """Look up when a mailbox was last used, watch logins as they come, prove that none is missing, look after the
+topics in Kafka, what was set aside there, and the table in Cassandra, and see whether all is well."""
 
 _EPILOG = """\b
 Configuration:
@@ -34,7 +35,8 @@ Configuration:
 Exit codes:
   0 found, or nothing to do     1 no such user or record, the topics or the
                                   table need changes, some records still do
-                                  not fit, or the audit found something wrong
+                                  not fit, or the audit or the doctor found
+                                  something wrong
   2 usage                       65 the row holds what is no time
   69 Kafka or Cassandra away    70 a defect of this program
   78 configuration, or missing rights
@@ -81,6 +83,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
 
 main.add_command(audit)
 main.add_command(dlq_group)
+main.add_command(doctor)
 main.add_command(schema_group)
 main.add_command(show)
 main.add_command(quarantine_group)

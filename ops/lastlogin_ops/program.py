@@ -19,23 +19,23 @@ class Program:
     """The settings' file, read when a subcommand needs it."""
 
     def __init__(self, file: Path | None) -> None:
-        self._file = file
+        self.file = file
 
     def command(self, *arguments: str) -> str:
         """What to type for a subcommand with the same settings."""
-        return shlex.join(["lastlogin", *(["--config", str(self._file)] if self._file else []), *arguments])
+        return shlex.join(["lastlogin", *(["--config", str(self.file)] if self.file else []), *arguments])
 
     def settings(self) -> OpsSettings:
         """Load the settings. Raises `Exit`."""
-        settings = load(OpsSettings, self._file, os.environ)
-        for warning in warnings(settings, self._file):
+        settings = load(OpsSettings, self.file, os.environ)
+        for warning in warnings(settings, self.file):
             click.echo(f"lastlogin: warning: {warning}", err=True)
         return settings
 
     def check(self) -> None:
         """Say that the settings are good. Raises `Exit`."""
         self.settings()
-        click.echo(f"{self._file or 'environment'}: ok")
+        click.echo(f"{self.file or 'environment'}: ok")
 
 
 def needed(section: T | None, name: str, key: str) -> T:

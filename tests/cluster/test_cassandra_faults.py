@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lastlogin_stack.layout import Layout
-from tests.support.consumer import ConsumerProcess
+from tests.support.command import lastlogin
+from tests.support.consumer import ConsumerProcess, consumer_variables
 from tests.support.partition import PartitionedRing, partitioned_ring
 from tests.support.process import wait_until
 from tests.support.ring import Logins, Ring
@@ -162,16 +163,26 @@ def test_all_are_restarted_at_once(
 
 
 @pytest.mark.timeout(240)
-def test_one_of_three_hangs(ring: Ring, topics: Topics, logins: Logins, consumer: ConsumerProcess) -> None:
-    """A node that hangs, or is behind a broken line, holds nothing up for long, and gets it all later."""
+def test_one_of_three_hangs(
+    nodes: Layout, ring: Ring, topics: Topics, logins: Logins, consumer: ConsumerProcess
+) -> None:
+    """A node that hangs, or is behind a broken line, holds nothing up for long, and gets it all later.
+
+    The doctor names it, and asks the others.
+    """
+    settings = consumer_variables(nodes, topics) | {"KAFKA__BOOTSTRAP_SERVERS": topics.servers} | ring.settings
+    variables = {f"CONSUMER_{name}": value for name, value in settings.items()} | {"CONSUMER_GROUP": consumer.group}
     with logins.coming_in() as ended:
         logins.wait_for(300)
         with ring.halted(2):
+            doctor = lastlogin(nodes, "doctor", **variables)
             logins.wait_for(1_000)
             ended.set()
             written(topics, consumer)
     written(topics, consumer)
 
+    assert "3 nodes, Cassandra 5.0.9; no answer from 127.0.0.2; look at these nodes" in doctor.out
+    assert "clock.cassandra: 2 nodes within 1 s of this host" in doctor.out
     assert [] == wrong(ring, topics, logins)
     assert 1 == len(consumer.said("assigned"))
     assert 0 == consumer.stop()

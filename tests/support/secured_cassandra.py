@@ -99,11 +99,14 @@ class SecuredCassandra:
 
 
 @contextmanager
-def secured_cassandra(layout: Layout) -> Iterator[SecuredCassandra]:
-    """Start it beside the stack of `layout`, and stop it afterwards; the role may do nothing yet."""
+def secured_cassandra(layout: Layout, **options: str) -> Iterator[SecuredCassandra]:
+    """Start it beside the stack of `layout`, and stop it afterwards; the role may do nothing yet.
+
+    `options` are those of `Cassandra`.
+    """
     own = Layout(layout.directory.with_name(layout.directory.name + "-asking"), layout.base_port + 100)
     own.create()
-    node = _Asking(own)
+    node = _Asking(own, **options)
     node.directory.mkdir()
     authority = Authority(node.directory)
     node.certificate = authority.sign("cassandra").both
