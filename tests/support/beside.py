@@ -59,7 +59,8 @@ def run(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], **vari
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
     layout = layout_of_tests()
-    beside = Layout(layout.directory.with_name(f"{layout.directory.name}-beside"), layout.base_port + PORT_SPAN + 1)
+    # Servers with passwords and partitioned ones stand on the two hundred ports above a run's own.
+    beside = Layout(layout.directory.with_name(f"{layout.directory.name}-beside"), layout.base_port + 5 * PORT_SPAN)
     width = max(len(one[0]), len(other[0]))
     runs = []
     with TemporaryDirectory(prefix="lastlogin-turns-") as turns:
