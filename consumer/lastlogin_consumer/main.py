@@ -4,6 +4,7 @@ from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.dovecot.command import IMPORT_DOVECOT
 from lastlogin_consumer.preflight import check
+from lastlogin_consumer.replay.command import REPLAY
 from lastlogin_consumer.service import NAME, Consumer
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_service.command import service_command
@@ -32,5 +33,5 @@ main = service_command(
     lambda settings, _reread: run(settings),
     summary="Writes the newest login of each user into Cassandra.",
     check=lambda settings: check(settings, NAME),
-    subcommands=[IMPORT_DOVECOT],
+    subcommands=[IMPORT_DOVECOT, REPLAY],
 )

@@ -75,6 +75,10 @@ class Table(Protocol):
 class SetAside(Protocol):
     """Where poison goes; `dead_letters.DeadLetters`."""
 
+    @property
+    def said(self) -> tuple[str, str]:
+        """Action and sentence of the log line for what was sent."""
+
     async def send(self, poison: Sequence[Poison]) -> None:
         """Return when every one of them is acknowledged, however long that takes."""
 
@@ -290,9 +294,7 @@ class PartitionPipeline:
             await self._stages.set_aside.send(poison)
             totals.set_aside.update(each.reason for each in poison)
             for each in poison:
-                self._say(
-                    "dead_lettered", "A record of no use was set aside", reason=each.reason, offset=each.record.offset
-                )
+                self._say(*self._stages.set_aside.said, reason=each.reason, offset=each.record.offset)
         if logins:
             totals.written += len(logins) - len(refusals)
             self._stages.metrics.batch_rows.observe(len(logins))

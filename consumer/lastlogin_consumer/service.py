@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from importlib.metadata import version
-from random import SystemRandom
 from time import monotonic
 
 import structlog
@@ -13,17 +11,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.dead_letters import DeadLetters
-from lastlogin_consumer.decode import Decoder, MappedDecoder
 from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
 from lastlogin_consumer.outage import Outage
-from lastlogin_consumer.pipeline import Stages
 from lastlogin_consumer.probe import a_leader_answers
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
-from lastlogin_consumer.table import open_table
+from lastlogin_consumer.stages import backoff, stages_of, writer_of
 from lastlogin_consumer.watchdog import STANDSTILL_S, Watchdog
-from lastlogin_consumer.writer import SILENCE_S, Writer
-from lastlogin_service.backoff import Backoff
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
@@ -38,9 +32,6 @@ NAME = "lastlogin-consumer"
 
 # What is left of the rebalance timeout is for the commit and the way to the coordinator.
 _REVOKE_DEADLINE_S = 0.7 * REBALANCE_TIMEOUT_MS / 1000
-# Cassandra back after an outage is noticed within this, and an outage costs no CPU worth the name.
-_RETRY_FIRST_S = 0.1
-_RETRY_CAP_S = 5.0
 # For each of: leaving the group, and disconnecting from Kafka and from Cassandra.
 _DISCONNECT_DEADLINE_S = 3.0
 _LOG_INTERVAL_S = 30.0
@@ -52,39 +43,17 @@ class Consumer:
     """Events topic to table. `start`, then `work`, at any time enough: then `finish`; `close` in any case."""
 
     def __init__(self, settings: ConsumerSettings) -> None:
-        backoff = partial(Backoff, _RETRY_FIRST_S, _RETRY_CAP_S, SystemRandom())
         options = client_options(settings.kafka, NAME)
         self._settings = settings
-        self._backoff = backoff
         registry = new_registry(PREFIX, version("lastlogin"))
         self._metrics = ConsumerMetrics(registry)
         self._endpoint = Endpoint(settings.metrics, NAME, registry, live=self.not_live, ready=self.not_ready)
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
-        self._writer = Writer(
-            settings.table,
-            partial(open_table, settings.cassandra),
-            backoff,
-            self._metrics,
-            # The driver itself gives a request up after the time-out, unless it is stuck.
-            silence_s=max(SILENCE_S, 2 * settings.cassandra.request_timeout_s),
-        )
+        self._writer = writer_of(settings, self._metrics)
         self._dead_letters = DeadLetters(options, settings.topics.dead_letters, backoff)
         self._breaker = Breaker(on=settings.breaker)
-        decoding = settings.schemas, settings.future_limit_s, settings.columns.address_type
         self._assignment = Assignment(
-            Stages(
-                Decoder(*decoding)
-                if settings.unmapped == "skip"
-                else MappedDecoder(*decoding, services=lambda: self._writer.services),
-                self._writer,
-                self._dead_letters,
-                settings.limits,
-                backoff,
-                self._metrics,
-                ttl_s=settings.ttl_s,
-                breaker=self._breaker,
-            ),
-            _REVOKE_DEADLINE_S,
+            stages_of(settings, self._writer, self._dead_letters, self._metrics, self._breaker), _REVOKE_DEADLINE_S
         )
         self._source = Source(options, settings.topics.events, settings.group, self._assignment)
         self._metrics.watch(
@@ -207,7 +176,7 @@ class Consumer:
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat `step` while Kafka is away."""
-        backoff = self._backoff()
+        pauses = backoff()
         while True:
             try:
                 with last_complaint() as complaint:
@@ -223,4 +192,4 @@ class Consumer:
                         why=self._kafka_failure,
                         suppressed=suppressed,
                     )
-            await asyncio.sleep(backoff.next())
+            await asyncio.sleep(pauses.next())

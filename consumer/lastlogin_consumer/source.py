@@ -62,6 +62,13 @@ _JOINING = "joining it, or a rebalance is going on"
 _log = structlog.get_logger(__name__)
 
 
+def fetch_options(partitions: int) -> dict[str, int | bool]:
+    """What a client that fetches from so many partitions is made with; together they keep within our bounds."""
+    share = _FETCHED_BYTES // max(1, partitions)
+    share = max(_MIN_PARTITION_FETCH_BYTES, min(share, _MAX_PARTITION_FETCH_BYTES))
+    return {**FETCH_OPTIONS, "max_partition_fetch_bytes": share}
+
+
 class Assignee(Protocol):
     """Who works on the partitions. Both calls must not raise: aiokafka would swallow it."""
 
@@ -108,11 +115,11 @@ class PartitionLog:
         except OffsetOutOfRangeError:
             await self._raise_lost(position)
         except (CorruptRecordException, RecordTooLargeError) as error:
-            raise Unreadable(f"{type(error).__name__} at or after offset {position}") from None
+            raise self._unreadable(error, position) from None
         except KafkaError as error:
             _fail(error)
         except Exception as error:  # noqa: BLE001 - damaged headers and compressed data raise what they like
-            raise Unreadable(f"{type(error).__name__} at or after offset {position}") from None
+            raise self._unreadable(error, position) from None
         if records and missing(position, records) and self._looked_again_at != position:
             self._looked_again_at = position
             return ()
@@ -130,6 +137,12 @@ class PartitionLog:
     def done(self, watermark: int) -> None:
         """Everything before `watermark` is done and may be committed."""
         self._watermarks.done(self.number, watermark)
+
+    def _unreadable(self, error: Exception, position: int) -> Unreadable:
+        return Unreadable(
+            f"{type(error).__name__} at or after offset {position}; what would be lost by going on behind it tells "
+            f"`lastlogin-consumer skip --topic {self._partition.topic} --partition {self.number} --to {position + 1}`"
+        )
 
     async def _raise_lost(self, position: int) -> NoReturn:
         """Raise `OffsetLost` if the position is outside the log, else `FetchFailed`: a leader that just took over."""
@@ -207,7 +220,6 @@ class Source:
 
     async def start(self) -> None:
         """Connect and join the group. Raises KafkaError; may then be called again."""
-        share = _FETCHED_BYTES // max(1, await _partitions(self._options, self._topic))
         consumer = AIOKafkaConsumer(
             **self._options,
             group_id=self._group,
@@ -216,8 +228,7 @@ class Source:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
-            **FETCH_OPTIONS,
-            max_partition_fetch_bytes=max(_MIN_PARTITION_FETCH_BYTES, min(share, _MAX_PARTITION_FETCH_BYTES)),
+            **fetch_options(await _partitions(self._options, self._topic)),
         )
         try:
             await start(consumer)

@@ -10,9 +10,9 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from lastlogin_ops.aside_topic import AsideTopic
 from lastlogin_ops.set_aside import Tally, records
-from lastlogin_ops.tailing import iso_ms
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka_admin import admin_client
+from lastlogin_service.moments import iso_ms
 from lastlogin_service.places import Place
 from lastlogin_service.scan import Range, Scan, reading
 from lastlogin_service.topics import partitions_of

@@ -7,12 +7,13 @@ from typing import Any, ClassVar, TypeAlias
 
 from lastlogin_ops.replaying import Message, Passed, Unfit
 from lastlogin_ops.set_aside import Found, as_json, as_text, read
-from lastlogin_ops.tailing import Record, at_ms
+from lastlogin_ops.tailing import Record
 from lastlogin_schemas.codec import decode_raw_write, encode_login_event
 from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_schemas.headers import message_headers
 from lastlogin_schemas.schema import Schema
+from lastlogin_service.moments import at_ms
 
 
 # In the place of a reason, for a record that is no sound RawWrite.

@@ -9,11 +9,12 @@ from datetime import tzinfo
 from heapq import heappush, heappushpop
 from typing import Any, ClassVar, Literal, TypeVar
 
-from lastlogin_ops.tailing import Record, at_ms, iso_ms, visible
+from lastlogin_ops.tailing import Record, visible
 from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.framing import split
 from lastlogin_schemas.headers import ORIGIN, verify_checksum
 from lastlogin_schemas.schema import Schema
+from lastlogin_service.moments import at_ms, iso_ms
 from lastlogin_service.places import Place
 
 

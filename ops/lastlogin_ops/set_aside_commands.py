@@ -18,12 +18,12 @@ from lastlogin_ops.replay import Replay, events_topic
 from lastlogin_ops.replaying import Message, Outcome, Passed, Unfit
 from lastlogin_ops.set_aside import Chosen, Found, Newest, Tally, records
 from lastlogin_ops.settings import OpsSettings
-from lastlogin_ops.tail import Since
 from lastlogin_ops.tailing import Record
 from lastlogin_service import audit_trail
 from lastlogin_service.exits import Exit
 from lastlogin_service.places import Place, place_of
 from lastlogin_service.scan import scanning
+from lastlogin_service.since import Since
 
 
 # Lines are kept until the topic is read, for the newest count: 20 MB at most.

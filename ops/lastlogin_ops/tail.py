@@ -7,14 +7,14 @@ import os
 import select
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from lastlogin_ops import stream
 from lastlogin_ops.program import Program, needed
-from lastlogin_ops.tailing import Selection, decoded, document, start_of, text
+from lastlogin_ops.tailing import Selection, decoded, document, text
+from lastlogin_service.since import Since
 
 
 _LOOK_AT_OUTPUT_S = 1.0
@@ -28,19 +28,6 @@ user as published, across users any. A record that is no event is a line that sa
 and nothing is committed. It goes on when Kafka goes away and comes back. Ctrl-C ends it with exit code 0, and it
 ends when nobody reads its output any more.
 """
-
-
-class Since(click.ParamType[int]):
-    """An option that takes an age or a time."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Turn an age or a time into milliseconds since 1970."""
-        try:
-            return start_of(value, datetime.now(UTC))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command(help=_HELP)

@@ -1,10 +1,9 @@
 """What `lastlogin tail` shows: which records, and each as a line. Pure."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import tzinfo
 from typing import Any, Protocol
 
 from lastlogin_schemas.codec import decode_login_event
@@ -13,11 +12,9 @@ from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.framing import split
 from lastlogin_schemas.headers import verify_checksum
 from lastlogin_schemas.schema import Schema
+from lastlogin_service.moments import at_ms, at_us, iso_ms
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # Wide enough for most; longer ones push the rest of their own line only.
 _SERVICE_WIDTH, _USER_WIDTH, _ADDRESS_WIDTH = 8, 32, 15
 
@@ -68,7 +65,7 @@ def text(record: Record, event: LoginEvent | Undecodable, zone: tzinfo | None = 
     if isinstance(event, Undecodable):
         time = at_ms(record.timestamp, zone)
         return f"{time}  undecodable: {event}; partition {record.partition}, offset {record.offset}"
-    time = _time(_EPOCH + timedelta(microseconds=event.login_at_us), zone)
+    time = at_us(event.login_at_us, zone)
     user, service, backend = (visible(each) for each in (event.user, event.service, event.backend))
     address = visible(event.remote_ip or "-")
     return (
@@ -88,35 +85,6 @@ def document(record: Record, event: LoginEvent | Undecodable) -> str:
     if isinstance(event, Undecodable):
         return json.dumps(where | {"undecodable": event.reason, "detail": event.detail})
     return json.dumps(where | event._asdict())
-
-
-def start_of(since: str, now: datetime) -> int:
-    """Milliseconds since 1970 that `since` means: 30m, 2h, 1d before `now`, or an ISO time (local without a zone).
-
-    Raises ValueError, with a sentence.
-    """
-    try:
-        if found := re.fullmatch(r"(\d{1,6})([smhd])", since, re.ASCII):
-            moment = now - timedelta(**{_UNITS[found[2]]: int(found[1])})
-        else:
-            moment = datetime.fromisoformat(since).astimezone(UTC)
-        return max(0, (moment - _EPOCH) // _MILLISECOND)
-    except (ValueError, OverflowError):
-        raise ValueError("must be like 90s, 30m, 2h or 7d, or a time such as 2026-01-31T08:00") from None
-
-
-def at_ms(milliseconds: int, zone: tzinfo | None) -> str:
-    """A time for people, from milliseconds since 1970; None is the local zone."""
-    return _time(_EPOCH + milliseconds * _MILLISECOND, zone)
-
-
-def iso_ms(milliseconds: int) -> str:
-    """The same for programs, in UTC."""
-    return at_ms(milliseconds, UTC).replace("+00:00", "Z").replace(" ", "T")
-
-
-def _time(moment: datetime, zone: tzinfo | None) -> str:
-    return moment.astimezone(zone).isoformat(" ", "milliseconds")
 
 
 def visible(value: str) -> str:

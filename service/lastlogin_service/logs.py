@@ -117,6 +117,12 @@ def configure(settings: LogSettings, stream: TextIO | None = None, clock: Callab
     )
 
 
+def silence_libraries() -> None:
+    """Let only our own lines through: of a command people want its sentences."""
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
 def set_level(name: str) -> None:
     """Let lines of this level (`[log] level`) and above through, at any time after `configure`."""
     level = logging.getLevelNamesMapping()[name.upper()]

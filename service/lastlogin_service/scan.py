@@ -103,16 +103,18 @@ async def scanning(
 
 
 @asynccontextmanager
-async def reading(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """Give a client without a group, for a `Scan`. What Kafka raises inside becomes `Exit`."""
-    consumer = AIOKafkaConsumer(
-        **client_options(settings, client_id),
-        enable_auto_commit=False,
-        # Only when records are deleted by age before they are read.
-        auto_offset_reset="earliest",
-        fetch_max_bytes=_FETCHED_BYTES,
-        max_partition_fetch_bytes=_FETCHED_BYTES,
-    )
+async def reading(settings: KafkaSettings, client_id: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a client without a group, for a `Scan`; `options` are aiokafka's, instead of ours.
+
+    What Kafka raises inside becomes `Exit`.
+    """
+    # Only when records are deleted by age before they are read.
+    for_scan = {
+        "auto_offset_reset": "earliest",
+        "fetch_max_bytes": _FETCHED_BYTES,
+        "max_partition_fetch_bytes": _FETCHED_BYTES,
+    }
+    consumer = AIOKafkaConsumer(**client_options(settings, client_id), enable_auto_commit=False, **(for_scan | options))
     try:
         await consumer.start()
         yield consumer

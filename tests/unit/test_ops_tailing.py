@@ -1,19 +1,18 @@
 """What `lastlogin tail` shows: which records, and each as a line."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from lastlogin_ops.tailing import Selection, decoded, document, start_of, text
+from lastlogin_ops.tailing import Selection, decoded, document, text
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.schema import LOGIN_EVENT
 from tests.support.logins import AT_US, LOGIN, event_record, message, record
 
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 _ROME = timezone(timedelta(hours=1))
 
 
@@ -92,32 +91,3 @@ def test_undecodable_is_shown_to_whom_it_may_concern() -> None:
     assert Selection("test1").takes(bad, decoded(bad, {}))
     assert Selection("test2").takes(record(b"x", key=None), decoded(bad, {}))
     assert not Selection("test2").takes(bad, decoded(bad, {}))
-
-
-@pytest.mark.parametrize(
-    ("since", "moment"),
-    [
-        ("90s", datetime(2026, 1, 2, 3, 2, 35, tzinfo=UTC)),
-        ("30m", datetime(2026, 1, 2, 2, 34, 5, tzinfo=UTC)),
-        ("2h", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
-        ("7d", datetime(2025, 12, 26, 3, 4, 5, tzinfo=UTC)),
-        ("2026-01-01T00:00:00.5Z", datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)),
-        ("2026-01-01 01:00+01:00", datetime(2026, 1, 1, tzinfo=UTC)),
-        ("1960-01-01T00:00Z", datetime(1970, 1, 1, tzinfo=UTC)),
-    ],
-)
-def test_since(since: str, moment: datetime) -> None:
-    """An age before now, or a time; before 1970 is from the beginning."""
-    assert round(moment.timestamp() * 1000) == start_of(since, NOW)
-
-
-def test_since_without_a_zone_is_local() -> None:
-    """A time without a zone is that of the clock on the wall."""
-    assert round(datetime(2026, 1, 1).timestamp() * 1000) == start_of("2026-01-01", NOW)  # noqa: DTZ001 - the point
-
-
-@pytest.mark.parametrize("since", ["", "yesterday", "2", "-2h", "2 h", "1w", "999999d", "2026-13-01", "²h"])
-def test_since_that_is_none(since: str) -> None:
-    """Everything else is refused with what would be good."""
-    with pytest.raises(ValueError, match=r"must be like 90s, 30m, 2h or 7d, or a time such as"):
-        start_of(since, NOW)

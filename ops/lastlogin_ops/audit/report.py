@@ -11,7 +11,8 @@ from typing import Any
 
 from lastlogin_ops.audit.sequences import Hole
 from lastlogin_ops.audit.verdicts import UNVERIFIABLE, WRONG, Case, Verdict
-from lastlogin_ops.tailing import at_ms, iso_ms, visible
+from lastlogin_ops.tailing import visible
+from lastlogin_service.moments import at_ms, iso_ms
 
 
 # Of each kind.

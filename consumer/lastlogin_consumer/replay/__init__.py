@@ -1,0 +1,1 @@
+"""A stretch of the events topic written once more: without the group, and without moving its offsets."""

@@ -1,0 +1,109 @@
+"""A stretch of a partition, as a pipeline reads it, and how far it is written."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from lastlogin_consumer.decode import Record
+from lastlogin_consumer.errors import OffsetLost, Unreadable
+from lastlogin_consumer.replay.stretches import Stretch
+from lastlogin_service.exits import TEMPFAIL, Exit
+
+
+class Log(Protocol):
+    """The whole partition; `source.PartitionLog`."""
+
+    async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
+        """Records from `position` on. Raises `FetchFailed`, `Unreadable`, `OffsetLost`."""
+
+    async def end(self) -> int:
+        """Offset that the next record to be published will have. Raises `FetchFailed`."""
+
+
+class StretchLog:
+    """Ends by itself: `ended` is called when all of it is done, or all before the first record that is unreadable.
+
+    `position` tells where the client is, which is behind offsets that have no record.
+    """
+
+    def __init__(self, stretch: Stretch, log: Log, position: Callable[[], Awaitable[int]]) -> None:
+        self.stretch = stretch
+        self.number = stretch.partition
+        # Up to where it is done: written, or of no use.
+        self.watermark = stretch.first
+        # Offset that could not be read, where it ended early.
+        self.unreadable: int | None = None
+        # Deleted while we read.
+        self.lost: list[Stretch] = []
+        self.ended: Callable[[], object] = lambda: None
+        self.advanced: Callable[[int], object] = lambda _offsets: None
+        self._end = stretch.end
+        self._log = log
+        self._position = position
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it is done that can be."""
+        return self.watermark >= self._end
+
+    @property
+    def written(self) -> Stretch:
+        """What is done."""
+        return replace(self.stretch, end=min(self.watermark, self.stretch.end))
+
+    @property
+    def left(self) -> Stretch:
+        """What is not done."""
+        return replace(self.stretch, first=min(self.watermark, self.stretch.end))
+
+    async def start(self) -> int:
+        """Where it begins."""
+        return self.stretch.first
+
+    async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
+        """Records from `position` on, of this stretch; none at its end, when what was read is due to be written.
+
+        Raises as the log's does; `Exit` (75) when the topic is another one by now.
+        """
+        if position >= self._end:
+            await asyncio.sleep(wait_s)
+            return ()
+        limit = min(limit, self._end - position)
+        try:
+            records = await self._log.fetch(position, limit, wait_s)
+        except Unreadable:
+            # With fewer at a time we get at what is good before the damage.
+            if limit > 1:
+                raise
+            self.unreadable = position
+            self._end_at(position)
+            return ()
+        except OffsetLost as lost:
+            if lost.resume_at <= position:
+                raise Exit(TEMPFAIL, f"partition {self.number} was truncated or made anew; look again") from None
+            self.lost.append(Stretch(self.number, position, min(lost.resume_at, self._end)))
+            raise
+        inside = [record for record in records if record.offset < self._end]
+        if not inside and (records or await self._position() >= self._end):
+            # The last offsets have no records.
+            self._end_at(position)
+        return inside
+
+    async def end(self) -> int:
+        """Where it ends, when Kafka answers. Raises `FetchFailed`."""
+        return min(await self._log.end(), self._end)
+
+    def done(self, watermark: int) -> None:
+        """Everything before `watermark` is done."""
+        self.advanced(min(watermark, self.stretch.end) - min(self.watermark, self.stretch.end))
+        self.watermark = watermark
+        self._look()
+
+    def _end_at(self, position: int) -> None:
+        self._end = position
+        self._look()
+
+    def _look(self) -> None:
+        if self.is_done:
+            self.ended()
