@@ -7,6 +7,7 @@ from lastlogin_consumer.preflight import check
 from lastlogin_consumer.replay.command import REPLAY
 from lastlogin_consumer.service import NAME, Consumer
 from lastlogin_consumer.settings import ConsumerSettings
+from lastlogin_consumer.skip.command import SKIP
 from lastlogin_service.command import service_command
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.signals import stop_event
@@ -33,5 +34,5 @@ main = service_command(
     lambda settings, _reread: run(settings),
     summary="Writes the newest login of each user into Cassandra.",
     check=lambda settings: check(settings, NAME),
-    subcommands=[IMPORT_DOVECOT, REPLAY],
+    subcommands=[IMPORT_DOVECOT, REPLAY, SKIP],
 )

@@ -38,14 +38,15 @@ class StretchLog:
         self.lost: list[Stretch] = []
         self.ended: Callable[[], object] = lambda: None
         self.advanced: Callable[[int], object] = lambda _offsets: None
-        self._end = stretch.end
+        # Where there is nothing more to read.
+        self.ends_at = stretch.end
         self._log = log
         self._position = position
 
     @property
     def is_done(self) -> bool:
         """Whether all of it is done that can be."""
-        return self.watermark >= self._end
+        return self.watermark >= self.ends_at
 
     @property
     def written(self) -> Stretch:
@@ -57,6 +58,10 @@ class StretchLog:
         """What is not done."""
         return replace(self.stretch, first=min(self.watermark, self.stretch.end))
 
+    def behind(self, offset: int) -> "StretchLog":
+        """The part of it behind `offset`, to be read by the same client."""
+        return StretchLog(replace(self.stretch, first=offset + 1), self._log, self._position)
+
     async def start(self) -> int:
         """Where it begins."""
         return self.stretch.first
@@ -66,10 +71,10 @@ class StretchLog:
 
         Raises as the log's does; `Exit` (75) when the topic is another one by now.
         """
-        if position >= self._end:
+        if position >= self.ends_at:
             await asyncio.sleep(wait_s)
             return ()
-        limit = min(limit, self._end - position)
+        limit = min(limit, self.ends_at - position)
         try:
             records = await self._log.fetch(position, limit, wait_s)
         except Unreadable:
@@ -82,17 +87,17 @@ class StretchLog:
         except OffsetLost as lost:
             if lost.resume_at <= position:
                 raise Exit(TEMPFAIL, f"partition {self.number} was truncated or made anew; look again") from None
-            self.lost.append(Stretch(self.number, position, min(lost.resume_at, self._end)))
+            self.lost.append(Stretch(self.number, position, min(lost.resume_at, self.ends_at)))
             raise
-        inside = [record for record in records if record.offset < self._end]
-        if not inside and (records or await self._position() >= self._end):
+        inside = [record for record in records if record.offset < self.ends_at]
+        if not inside and (records or await self._position() >= self.ends_at):
             # The last offsets have no records.
             self._end_at(position)
         return inside
 
     async def end(self) -> int:
         """Where it ends, when Kafka answers. Raises `FetchFailed`."""
-        return min(await self._log.end(), self._end)
+        return min(await self._log.end(), self.ends_at)
 
     def done(self, watermark: int) -> None:
         """Everything before `watermark` is done."""
@@ -101,7 +106,7 @@ class StretchLog:
         self._look()
 
     def _end_at(self, position: int) -> None:
-        self._end = position
+        self.ends_at = position
         self._look()
 
     def _look(self) -> None:
