@@ -3,12 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Protocol
 
 from lastlogin_consumer.decode import Record
-from lastlogin_consumer.errors import OffsetLost, Unreadable
+from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.replay.stretches import Stretch
 from lastlogin_service.exits import TEMPFAIL, Exit
+
+
+# A broker that cannot find its way in a damaged file gives nothing, again and again, and aiokafka (0.14) tells no one.
+# Longer than the election of a leader.
+SILENCE_S = 10.0
+_ASK_TIMEOUT_S = 5.0
 
 
 class Log(Protocol):
@@ -27,13 +34,20 @@ class StretchLog:
     `position` tells where the client is, which is behind offsets that have no record.
     """
 
-    def __init__(self, stretch: Stretch, log: Log, position: Callable[[], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        stretch: Stretch,
+        log: Log,
+        position: Callable[[], Awaitable[int]],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.stretch = stretch
         self.number = stretch.partition
         # Up to where it is done: written, or of no use.
         self.watermark = stretch.first
-        # Offset that could not be read, where it ended early.
+        # Offset that could not be read, where it ended early; because Kafka answered and did not give it.
         self.unreadable: int | None = None
+        self.withheld = False
         # Deleted while we read.
         self.lost: list[Stretch] = []
         self.ended: Callable[[], object] = lambda: None
@@ -42,6 +56,9 @@ class StretchLog:
         self.ends_at = stretch.end
         self._log = log
         self._position = position
+        self._clock = clock
+        # For how long we have waited in vain, since we last had a record or another answer.
+        self._silent_s = 0.0
 
     @property
     def is_done(self) -> bool:
@@ -60,7 +77,7 @@ class StretchLog:
 
     def behind(self, offset: int) -> "StretchLog":
         """The part of it behind `offset`, to be read by the same client."""
-        return StretchLog(replace(self.stretch, first=offset + 1), self._log, self._position)
+        return StretchLog(replace(self.stretch, first=offset + 1), self._log, self._position, self._clock)
 
     async def start(self) -> int:
         """Where it begins."""
@@ -75,14 +92,15 @@ class StretchLog:
             await asyncio.sleep(wait_s)
             return ()
         limit = min(limit, self.ends_at - position)
+        silent_s, self._silent_s = self._silent_s, 0.0
+        begun = self._clock()
         try:
             records = await self._log.fetch(position, limit, wait_s)
         except Unreadable:
             # With fewer at a time we get at what is good before the damage.
             if limit > 1:
                 raise
-            self.unreadable = position
-            self._end_at(position)
+            self._give_up_at(position)
             return ()
         except OffsetLost as lost:
             if lost.resume_at <= position:
@@ -93,7 +111,20 @@ class StretchLog:
         if not inside and (records or await self._position() >= self.ends_at):
             # The last offsets have no records.
             self._end_at(position)
+        elif not inside and await self._answers():
+            self._silent_s = silent_s + self._clock() - begun
+            if self._silent_s >= SILENCE_S:
+                self.withheld = True
+                self._give_up_at(position)
         return inside
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_ASK_TIMEOUT_S):
+                await self._log.end()
+        except (FetchFailed, TimeoutError):
+            return False
+        return True
 
     async def end(self) -> int:
         """Where it ends, when Kafka answers. Raises `FetchFailed`."""
@@ -104,6 +135,10 @@ class StretchLog:
         self.advanced(min(watermark, self.stretch.end) - min(self.watermark, self.stretch.end))
         self.watermark = watermark
         self._look()
+
+    def _give_up_at(self, position: int) -> None:
+        self.unreadable = position
+        self._end_at(position)
 
     def _end_at(self, position: int) -> None:
         self.ends_at = position

@@ -97,8 +97,8 @@ class Survey:
         if not count:
             yield f"{self.readable:,} can be read, and none is lost; is there a need to skip them?"
             return
-        yield f"{self.readable:,} can be read; they are written, or set aside, before the offset moves"
-        yield f"{count:,} cannot be read and are given up:"
+        yield f"{self.readable:,} can be read; with --yes they are written, or set aside, before the offset moves"
+        yield f"{count:,} cannot be read and would be given up:"
         for gap, lost in zip(self.gaps, self.given_up, strict=True):
             yield f"  offset{_words(lost)}, {_around(gap, zone)}"
             yield from (f"    {line}" for line in _numbers(gap))

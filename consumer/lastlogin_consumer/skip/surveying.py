@@ -7,7 +7,7 @@ from dataclasses import replace
 from lastlogin_consumer.decode import Record
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.offsets import next_offset
-from lastlogin_consumer.replay.stretch_log import StretchLog
+from lastlogin_consumer.replay.stretch_log import SILENCE_S, StretchLog
 from lastlogin_consumer.replay.stretches import Edges, Stretch
 from lastlogin_consumer.replay.topic import EventsTopic
 from lastlogin_consumer.skip.gaps import Survey
@@ -18,8 +18,9 @@ from lastlogin_service.exits import UNAVAILABLE, Exit
 _CONTEXT = 500
 _FETCH_LIMIT = 500
 _WAIT_S = 1.0
-# Longer than the election of a leader.
-_SILENCE_S = 20.0
+_PROBE_S = 3.0
+# By then a stretch would have been given up, if Kafka answered.
+_SILENCE_S = 3 * SILENCE_S
 
 
 async def survey(topic: EventsTopic, stretch: Stretch, edges: Edges) -> Survey:
@@ -35,9 +36,39 @@ async def survey(topic: EventsTopic, stretch: Stretch, edges: Edges) -> Survey:
             found.read(records)
         if log.unreadable is None:
             return found
-        found.unreadable(log.unreadable)
+        goes_on = log.unreadable + 1
+        if log.withheld:
+            goes_on = await _goes_on(log, log.unreadable)
+        for offset in range(log.unreadable, goes_on):
+            found.unreadable(offset)
         # One damaged batch takes all its records with it: the next one is likely of the same.
-        log, limit = log.behind(log.unreadable), 1
+        log, limit = log.behind(goes_on - 1), 1
+
+
+async def _goes_on(log: StretchLog, withheld: int) -> int:
+    """First offset behind `withheld` that Kafka gives, or the end: all between share one damage.
+
+    To try each of them would take seconds a record; in growing steps, then in halves, it takes some twenty tries.
+    """
+    end = log.stretch.end
+    step = 1
+    while (tried := min(withheld + step, end)) < end and not await _gives(log, tried):
+        withheld, step = tried, 2 * step
+    while tried - withheld > 1:
+        middle = (withheld + tried) // 2
+        if await _gives(log, middle):
+            tried = middle
+        else:
+            withheld = middle
+    return tried
+
+
+async def _gives(log: StretchLog, offset: int) -> bool:
+    """Whether a record can be read at `offset`."""
+    try:
+        return bool(await log.behind(offset - 1).fetch(offset, 1, _PROBE_S))
+    except (FetchFailed, OffsetLost):
+        return False
 
 
 async def _records(log: StretchLog, limit: int) -> AsyncIterator[Sequence[Record]]:
