@@ -10,7 +10,7 @@ from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_consumer.decode import Decoder
 from lastlogin_consumer.metrics import ConsumerMetrics
-from lastlogin_consumer.pipeline import Stages
+from lastlogin_consumer.pipeline import SetAside, Stages
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.logs import Occasionally
@@ -42,12 +42,16 @@ class Bench:
 
     def new_assignment(self) -> Assignment:
         """Another consumer of the same group, with the same table."""
+        return Assignment(self.stages(self.dead_letters), 10)
+
+    def stages(self, set_aside: SetAside) -> Stages:
+        """What its pipelines have in common."""
         backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
         decoder = Decoder({}, future_limit_s=300)
-        stages = Stages(
+        return Stages(
             decoder,
             self.table,
-            self.dead_letters,
+            set_aside,
             self._limits,
             backoff,
             self.metrics,
@@ -59,7 +63,6 @@ class Bench:
             ttl_s=self._ttl_s,
             occasionally=Occasionally(30, self.log_clock),
         )
-        return Assignment(stages, 10)
 
     def partition(self, *records: LoginEvent | bytes | None) -> MemoryPartition:
         """Add a partition that holds `records`: events, or bytes that are none."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from lastlogin_consumer.decode import Poison
 from lastlogin_consumer.outage import Outage
@@ -42,7 +43,8 @@ async def write_all(logs: Sequence[StretchLog], stages: Stages) -> None:
     limits = replace(stages.limits.share(len(logs)), linger_s=_LINGER_S)
     pipelines = [PartitionPipeline(log, stages, limits) for log in logs]
     for log, pipeline in zip(logs, pipelines, strict=True):
-        log.ended = pipeline.stop_intake
+        # Not at once: the pipeline itself calls it, from within a step that it is to end first.
+        log.ended = partial(asyncio.get_running_loop().call_soon, pipeline.stop_intake)
     outage = Outage(lambda: any(each.unanswered and not log.is_done for log, each in zip(logs, pipelines, strict=True)))
     watching = asyncio.create_task(outage.run())
     tasks = [asyncio.create_task(pipeline.run()) for pipeline in pipelines]

@@ -68,12 +68,17 @@ class StretchLog:
     @property
     def written(self) -> Stretch:
         """What is done."""
-        return replace(self.stretch, end=min(self.watermark, self.stretch.end))
+        return replace(self.stretch, end=self._done_to)
 
     @property
     def left(self) -> Stretch:
         """What is not done."""
-        return replace(self.stretch, first=min(self.watermark, self.stretch.end))
+        return replace(self.stretch, first=self._done_to)
+
+    @property
+    def _done_to(self) -> int:
+        whole = self.is_done and self.unreadable is None
+        return self.stretch.end if whole else min(self.watermark, self.stretch.end)
 
     def behind(self, offset: int) -> "StretchLog":
         """The part of it behind `offset`, to be read by the same client."""
