@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 class DeadLetters:
     """Sends poison to the topic and waits for the acknowledgement of all in-sync replicas."""
 
-    said = "dead_lettered", "A record of no use was set aside"
+    sentence = "A record of no use was set aside"
 
     def __init__(self, options: Mapping[str, Any], topic: str, backoff: Callable[[], Backoff]) -> None:
         self._options = options

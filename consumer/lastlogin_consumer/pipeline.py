@@ -76,8 +76,8 @@ class SetAside(Protocol):
     """Where poison goes; `dead_letters.DeadLetters`."""
 
     @property
-    def said(self) -> tuple[str, str]:
-        """Action and sentence of the log line for what was sent."""
+    def sentence(self) -> str:
+        """What the log says of what was sent."""
 
     async def send(self, poison: Sequence[Poison]) -> None:
         """Return when every one of them is acknowledged, however long that takes."""
@@ -294,7 +294,8 @@ class PartitionPipeline:
             await self._stages.set_aside.send(poison)
             totals.set_aside.update(each.reason for each in poison)
             for each in poison:
-                self._say(*self._stages.set_aside.said, reason=each.reason, offset=each.record.offset)
+                sentence = self._stages.set_aside.sentence
+                self._say("dead_lettered", sentence, reason=each.reason, offset=each.record.offset)
         if logins:
             totals.written += len(logins) - len(refusals)
             self._stages.metrics.batch_rows.observe(len(logins))

@@ -154,7 +154,7 @@ class MemoryTable:
 class MemoryDeadLetters:
     """What was set aside."""
 
-    said = "dead_lettered", "A record of no use was set aside"
+    sentence = "A record of no use was set aside"
 
     def __init__(self) -> None:
         self.gate = Gate()

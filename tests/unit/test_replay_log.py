@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from lastlogin_consumer.decode import Record
 from lastlogin_consumer.errors import FetchFailed
 from lastlogin_consumer.metrics import Totals
-from lastlogin_consumer.replay.replaying import LeftOut, write_all
 from lastlogin_consumer.replay.stretch_log import Log, StretchLog
 from lastlogin_consumer.replay.stretches import Stretch
+from lastlogin_consumer.replay.writing import LeftOut, write_all
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.places import Place
 from tests.support.bench import Bench
@@ -22,7 +22,7 @@ from tests.support.memory import MemoryPartition, until
 @pytest.fixture(autouse=True)
 def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for others to be merged with."""
-    monkeypatch.setattr("lastlogin_consumer.replay.replaying._LINGER_S", 0.0)
+    monkeypatch.setattr("lastlogin_consumer.replay.writing._LINGER_S", 0.0)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_records_of_no_use_are_left_out(bench: Bench) -> None:
 
     assert {"unknown_framing": 1, "null_value": 1, "refused": 1} == bench.totals.set_aside
     assert [Place(0, 1)] == left_out.refused
-    assert {"left_out"} == {line["action"] for line in said}
+    assert all("was left out" in line["event"] for line in said)
     assert bench.table.row("sound")
     assert [] == bench.dead_letters.letters
 

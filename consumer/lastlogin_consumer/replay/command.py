@@ -13,10 +13,10 @@ from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.metrics import ConsumerMetrics, Totals
 from lastlogin_consumer.replay import words
 from lastlogin_consumer.replay.plan import Plan, plan_offsets, plan_since
-from lastlogin_consumer.replay.replaying import LeftOut, write_all
 from lastlogin_consumer.replay.stretch_log import StretchLog
 from lastlogin_consumer.replay.stretches import Stretch, stretch_of
 from lastlogin_consumer.replay.topic import EventsTopic, events_topic
+from lastlogin_consumer.replay.writing import LeftOut, write_all
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.stages import stages_of, writer_of
 from lastlogin_service import audit_trail, logs

@@ -10,10 +10,10 @@ from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.dead_letters import DeadLetters
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.replay.command import INTERRUPTED, PROGRAM, log_for_people
-from lastlogin_consumer.replay.replaying import write_all
 from lastlogin_consumer.replay.stretches import Edges, Stretch
 from lastlogin_consumer.replay.topic import EventsTopic, events_topic
 from lastlogin_consumer.replay.words import records_of
+from lastlogin_consumer.replay.writing import write_all
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.skip.gaps import Survey
 from lastlogin_consumer.skip.group import GroupOffset, group_offset

@@ -23,7 +23,7 @@ _PLACES = 20
 class LeftOut:
     """Records of no use in the place of the dead letters, where they are already; keeps where refused ones stand."""
 
-    said = "left_out", "A record of no use was left out; the consumer sets such records aside"
+    sentence = "A record of no use was left out; the consumer sets such records aside"
 
     def __init__(self) -> None:
         self.refused: list[Place] = []
