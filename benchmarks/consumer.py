@@ -2,6 +2,8 @@
 
 distinct    a backlog of events, each of another user; against single prepared INSERTs, 256 in flight
 repeating   a backlog of events of 5,000 users; against a loop that fetches, decodes and forgets
+replay      a backlog of events, each of another user, by `lastlogin-consumer replay`; against the consumer
+            (only when asked for)
 memory      ten million events of ten million users (only when asked for: half an hour)
 
 Kafka, Cassandra (1 GiB of heap) and both sides run on one machine, in turn.
@@ -19,7 +21,7 @@ import click
 
 from benchmarks.events import publish
 from benchmarks.figures import spread
-from benchmarks.processes import DISK, HERE, Consumer
+from benchmarks.processes import DISK, HERE, Consumer, Replay
 from benchmarks.servers import servers
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.layout import Layout
@@ -126,6 +128,23 @@ def repeating(layout: Layout, rounds: int, events: int) -> float:
     return median(ours.rates) / median(bare.rates)
 
 
+def replay(layout: Layout, rounds: int, events: int) -> float:
+    """Print both sides' figures; return the ratio of their medians."""
+    click.echo(f"replay: {events:,} events, each of another user, into rows")
+    topics = _topics(layout, events, events)
+    ours, again = Runs(), Runs()
+    for _ in range(rounds):
+        seconds, cpu_s, _, _ = _consume(layout, topics, events)
+        ours.add(events, seconds, cpu_s)
+        _empty(layout)
+        with tempfile.TemporaryDirectory(dir=DISK, prefix="lastlogin-bench-") as name:
+            run = Replay(Path(name), layout, topics)
+            again.add(events, *run.wait_for_all(events, _DEADLINE_S))
+    ours.tell("consumer", "rows")
+    again.tell("replay", "rows")
+    return median(again.rates) / median(ours.rates)
+
+
 def memory(layout: Layout, events: int) -> None:
     """Print what a long backlog of as many users costs, a tenth of it first."""
     for count in (events // 100, events // 10, events):
@@ -138,7 +157,7 @@ def memory(layout: Layout, events: int) -> None:
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Runs of each measurement.")
 @click.option("--events", default=EVENTS, show_default=True, help="Events of a backlog.")
-@click.option("--only", type=click.Choice(["distinct", "repeating", "memory"]), help="Not all of them.")
+@click.option("--only", type=click.Choice(["distinct", "repeating", "replay", "memory"]), help="Not all of them.")
 def main(rounds: int, events: int, only: str | None) -> None:
     """Measure the consumer, and print ratios at the end."""
     ratios = {}
@@ -147,6 +166,8 @@ def main(rounds: int, events: int, only: str | None) -> None:
             ratios["distinct"] = distinct(layout, rounds, events)
         if only in (None, "repeating"):
             ratios["repeating"] = repeating(layout, rounds, events)
+        if only == "replay":
+            ratios["replay"] = replay(layout, rounds, events)
         if only == "memory":
             memory(layout, MANY if events == EVENTS else events)
     for each, ratio in ratios.items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from urllib.request import urlopen
 from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from lastlogin_stack.errors import StackError
 from lastlogin_stack.layout import Layout
 from tests.support.consumer import TopicNames, consumer_variables
 from tests.support.process import children, cpu_s, peak_memory_bytes
@@ -198,6 +201,28 @@ class Consumer(Process):
                 raise TimeoutError(f"{done:.0f} of {events} events are done after {deadline_s:g} s")
             # Seldom, for each answer takes CPU from what is measured.
             time.sleep(_SCRAPE_S)
+
+
+class Replay(Process):
+    """`lastlogin-consumer replay` of all that is on a topic."""
+
+    def __init__(self, directory: Path, layout: Layout, topics: TopicNames) -> None:
+        variables = {f"LASTLOGIN_CONSUMER_{key}": value for key, value in consumer_variables(layout, topics).items()}
+        script = str(Path(sys.executable).with_name("lastlogin-consumer"))
+        super().__init__([script, "replay", "--since", "1d"], directory, variables)
+
+    def wait_for_all(self, events: int, deadline_s: float) -> tuple[float, float]:
+        """Wait until it ends; seconds that the records took, by its own words, and of CPU, with its start.
+
+        Raises StackError.
+        """
+        before = getrusage(RUSAGE_CHILDREN)
+        code = self._child.wait(deadline_s)
+        used = getrusage(RUSAGE_CHILDREN)
+        said = re.search(r"replayed ([0-9,]+) records? in ([0-9.]+) s", self._log.read_text())
+        if code or said is None or int(said[1].replace(",", "")) != events:
+            raise StackError(f"{events} events were to be replayed:\n{self._log.read_text()[-2000:]}")
+        return float(said[2]), used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from collections import Counter
 from datetime import UTC
 
 import pytest
+from click.testing import CliRunner
 
+from lastlogin_consumer.main import main
 from lastlogin_consumer.metrics import Totals
 from lastlogin_consumer.replay import words
 from lastlogin_consumer.replay.stretches import Edges, Stretch, misfits, stretch_of, there
@@ -108,3 +110,29 @@ def test_what_is_done_and_what_is_left() -> None:
         stretches, "events", "t"
     )
     assert "--offsets 0:10-19 --offsets 1:0-4" == words.options(stretches)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("replay", "Give either --since or --offsets."),
+        ("replay --since 1h --offsets 0:1-2", "Give either --since or --offsets."),
+        ("replay --since yesterday", "must be like 90s, 30m, 2h or 7d"),
+        ("replay --offsets 0:2-1", "ends before it begins: 1 is below 2"),
+        (
+            "skip --topic other --partition 0 --to 5",
+            "--topic other: topics.events of this configuration is lastlogin.ev",
+        ),
+        ("skip --topic lastlogin.events --partition 0 --to 0", "0 is not in the range x>=1"),
+    ],
+)
+def test_usage(arguments: str, said: str) -> None:
+    """What can be told without Kafka is told at once, in words: exit code 2."""
+    servers = {
+        "LASTLOGIN_CONSUMER_KAFKA__BOOTSTRAP_SERVERS": "kafka.invalid:9092",
+        "LASTLOGIN_CONSUMER_CASSANDRA__CONTACT_POINTS": "cassandra.invalid",
+    }
+    done = CliRunner().invoke(main, arguments, env=servers)
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert said in done.stderr
