@@ -89,7 +89,7 @@ class _Run:
         logs_of = topic.assign(self._plan.stretches)
         writer = writer_of(self._settings, self._metrics)
         stages = stages_of(self._settings, writer, self._left_out, self._metrics, Breaker(on=False))
-        begun, finished = monotonic(), False
+        begun, finished = None, False
         log_for_people()
         try:
             async with stop_event() as stop:
@@ -97,10 +97,14 @@ class _Run:
                     begun = monotonic()
                     with progress(logs_of):
                         finished = await unless(stop, write_all(logs_of, stages))
+                else:
+                    click.echo("interrupted; nothing was replayed")
         finally:
+            ended = monotonic()
             await writer.close(_DISCONNECT_DEADLINE_S)
             # Also when it was interrupted: what is written by then stays so.
-            self._tell(logs_of, monotonic() - begun)
+            if begun is not None:
+                self._tell(logs_of, ended - begun)
         return self._verdict(logs_of) if finished else INTERRUPTED
 
     def _tell(self, logs_of: Sequence[StretchLog], seconds: float) -> None:

@@ -12,7 +12,8 @@ from lastlogin_schemas.event import LoginEvent
 from lastlogin_stack.cassandra import Cassandra
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.consumer import ConsumerProcess, with_constants
+from tests.support.command import service
+from tests.support.consumer import ConsumerProcess, consumer_variables, with_constants
 from tests.support.logins import login
 from tests.support.process import wait_until
 from tests.support.topics import Topics, own_topics
@@ -86,7 +87,10 @@ def _is_denied(rows: StatsTable, user: str) -> bool:
 
 
 def test_users_whom_cassandra_denies(stack: Layout, topics: Topics, rows: StatsTable, tmp_path: Path) -> None:
-    """Their logins are set aside once each, with Cassandra's words; others are written, and counted once."""
+    """Their logins are set aside once each, with Cassandra's words; others are written, and counted once.
+
+    A replay counts them, names their places, and sets nothing aside again.
+    """
     events = _events(400)
     denied = events[::5]
     _deny(rows, denied)
@@ -97,7 +101,17 @@ def test_users_whom_cassandra_denies(stack: Layout, topics: Topics, rows: StatsT
         letters = topics.letters()
         samples = consumer.scrape()
         assert 0 == consumer.stop()
+    again = service("lastlogin-consumer", "replay", "--since", "1h", **consumer_variables(stack, topics))
 
+    assert letters == topics.letters()
+    assert 1 == again.code, again
+    assert "320 rows written, 0 merged" in again.out
+    assert "left out: 80 refused" in again.out
+    places = [f"{letter.story['partition']}:{letter.story['offset']}" for letter in letters]
+    [named] = [line for line in again.out.splitlines() if line.startswith("refused by Cassandra: ")]
+    assert named.endswith(" and 60 more")
+    assert set(named.removeprefix("refused by Cassandra: ").removesuffix(" and 60 more").split(", ")) < set(places)
+    assert denied[0].user not in again.out + again.err
     assert sorted(event.user for event in denied) == sorted((letter.key or b"").decode() for letter in letters)
     assert {"refused"} == {letter.story["reason"] for letter in letters}
     assert all("denylist" in letter.story["error"] for letter in letters)
