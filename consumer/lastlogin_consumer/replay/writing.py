@@ -45,7 +45,10 @@ async def write_all(logs: Sequence[StretchLog], stages: Stages) -> None:
     for log, pipeline in zip(logs, pipelines, strict=True):
         # Not at once: the pipeline itself calls it, from within a step that it is to end first.
         log.ended = partial(asyncio.get_running_loop().call_soon, pipeline.stop_intake)
-    outage = Outage(lambda: any(each.unanswered and not log.is_done for log, each in zip(logs, pipelines, strict=True)))
+    outage = Outage(
+        lambda: any(each.unanswered and not log.is_done for log, each in zip(logs, pipelines, strict=True)),
+        lambda: "it does not answer",
+    )
     watching = asyncio.create_task(outage.run())
     tasks = [asyncio.create_task(pipeline.run()) for pipeline in pipelines]
     try:
