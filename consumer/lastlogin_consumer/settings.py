@@ -11,15 +11,11 @@ from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import Schema
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.columns import ColumnSettings
+from lastlogin_service.columns import ColumnSettings, TtlSeconds
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.listening import EndpointSettings
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.settings import Section
-
-
-# Five years. Cassandra refuses rows that would expire after 2038-01-19, 5.0 unless told otherwise.
-_MAX_TTL_S = 157_680_000
 
 
 class WindowSettings(Section):
@@ -59,7 +55,7 @@ class ConsumerSettings(ServiceSettings):
     # What becomes of logins of a service that has no columns.
     unmapped: Literal["skip", "dead_letter"] = "skip"
     # None: logins stay until a newer one takes their place.
-    ttl_s: int | None = Field(default=None, ge=1, le=_MAX_TTL_S)
+    ttl_s: TtlSeconds | None = None
     # Registry id (Confluent framing) -> version of the LoginEvent schema.
     schema_ids: SchemaIds = Field(default_factory=dict)
     window: WindowSettings = WindowSettings()

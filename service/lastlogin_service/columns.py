@@ -15,6 +15,9 @@ from lastlogin_service.settings import Section, matching
 # Stands in a column's name for the service's.
 PLACE = "{service}"
 
+# Five years at most. Cassandra refuses rows that would expire after 2038-01-19, 5.0 unless told otherwise.
+TtlSeconds = Annotated[int, Field(ge=1, le=157_680_000)]
+
 _PATTERN = rf"\w*\{{service\}}\w*|{IDENTIFIER}"
 _PATTERN_ALLOWED = f"{IDENTIFIER_ALLOWED}, in which {PLACE} stands for the service"
 _Pattern = Annotated[str, matching(_PATTERN, _PATTERN_ALLOWED)]

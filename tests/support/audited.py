@@ -58,9 +58,14 @@ class Audited:
         """Publish a write that was set aside."""
         self._publish(self.quarantine, *published(raw))
 
-    def letter(self, partition: int, offset: int) -> None:
+    def letter(self, partition: int, offset: int, reason: str = "future") -> None:
         """Publish a dead letter about a record, whose bytes do not matter here."""
-        story = [("topic", self.topics.events), ("partition", str(partition)), ("offset", str(offset))]
+        story = [
+            ("topic", self.topics.events),
+            ("partition", str(partition)),
+            ("offset", str(offset)),
+            ("reason", reason),
+        ]
         self.set_aside(None, b"", [(name, value.encode()) for name, value in story])
 
     def set_aside(self, key: bytes | None, value: bytes, headers: Any) -> None:
@@ -99,9 +104,9 @@ class Audited:
         options = ("--group", self.group, "--in-flight", "0")
         return lastlogin(self.layout, "audit", *options, *arguments, **self.variables | variables)
 
-    def found(self, code: int) -> dict[str, Any]:
+    def found(self, code: int, **variables: str) -> dict[str, Any]:
         """What it finds, with details; it must end with this code."""
-        done = self.run("--details", "--json")
+        done = self.run("--details", "--json", **variables)
         assert (done.code, done.err) == (code, ""), done
         return dict(json.loads(done.out))
 

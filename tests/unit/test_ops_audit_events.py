@@ -4,13 +4,15 @@ import pytest
 
 from lastlogin_consumer.decode import Decoder
 from lastlogin_consumer.decode import Login as Written
-from lastlogin_ops.audit.events import Login, login_in, place_of_letter
+from lastlogin_ops.audit.events import COLUMNS, Login, letter_in, login_in
+from lastlogin_ops.audit.verdicts import PENDING, REFUSED
 from lastlogin_schemas.codec import encode_login_event
 from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.headers import message_headers
 from lastlogin_schemas.schema import LOGIN_EVENT
+from lastlogin_schemas.table import AddressType
 from tests.support.logins import AT_US, LOGIN, message, record
 
 
@@ -25,15 +27,16 @@ EVENTS = [
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("checked", [True, False])
-def test_as_the_consumer_reads_it(event: LoginEvent, *, checked: bool) -> None:
+@pytest.mark.parametrize("address_type", COLUMNS)
+def test_as_the_consumer_reads_it(event: LoginEvent, address_type: AddressType, *, checked: bool) -> None:
     """User, service, time and address are those that the consumer writes, with a checksum and without."""
     value, headers = message(event)
     headers = headers if checked else []
 
-    written = Decoder({}, 300).decode(record(value, headers))
+    written = Decoder({}, 300, address_type).decode(record(value, headers))
 
     assert isinstance(written, Written)
-    found = login_in(value, headers, {})
+    found = login_in(value, headers, {}, COLUMNS[address_type])
     assert found == Login(written.user.encode(), written.service.encode(), written.login_at_us, written.address)
     assert found.login_at_us == AT_US
 
@@ -63,12 +66,14 @@ def test_records_that_are_no_logins() -> None:
         assert refused.value.reason == reason
 
 
-def test_place_of_a_dead_letter() -> None:
+def test_dead_letters() -> None:
     """The last headers of a name tell the topic, partition and offset; a letter of another topic is none of ours."""
     story = [("topic", b"events"), ("partition", b"3"), ("offset", b"17")]
 
-    assert place_of_letter([("offset", b"1"), *story], "events") == (3, 17)
-    assert place_of_letter(story, "others") is None
-    assert place_of_letter(story[:2], "events") is None
-    assert place_of_letter([*story, ("offset", None)], "events") is None
-    assert place_of_letter([*story, ("offset", b"x")], "events") is None
+    assert letter_in([("offset", b"1"), *story], "events") == (3, 17, PENDING)
+    assert letter_in([*story, ("reason", b"future")], "events") == (3, 17, PENDING)
+    assert letter_in([*story, ("reason", b"refused")], "events") == (3, 17, REFUSED)
+    assert letter_in(story, "others") is None
+    assert letter_in(story[:2], "events") is None
+    for offset in (None, b"x", b"-1", b"9" * 19, b"9" * 5_000):
+        assert letter_in([*story, ("offset", offset)], "events") is None

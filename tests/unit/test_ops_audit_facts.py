@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from lastlogin_ops.audit.facts import Facts
-from lastlogin_ops.audit.verdicts import Case, Known, Row
+from lastlogin_ops.audit.verdicts import DUE, PENDING, REFUSED, Case, Known, Row
 from lastlogin_service.exits import Exit
 
 
@@ -13,16 +13,18 @@ def test_cases() -> None:
     """Events and rows of one user and service meet, whatever was added first; each side may lack."""
     with Facts() as facts:
         facts.add_rows([(b"c", 0, 1, 1_000, None, None), (b"a", 1, 2, 2_000, b"", 2_000)])
-        facts.add_events([(b"b", 0, False, 5, b"x", 0, 1), (b"a", 1, False, 7, b"", 0, 2)])
         facts.add_events(
-            [(b"b", 0, False, 5, b"y", 0, 3), (b"b", 0, True, 4, b"", 1, 9), (b"b", 0, True, 3, b"", 1, 8)]
+            [(b"b", 0, DUE, 5, b"x", 0, 1), (b"a", 1, DUE, 7, b"", 0, 2), (b"b", 0, REFUSED, 9, b"", 0, 4)]
+        )
+        facts.add_events(
+            [(b"b", 0, DUE, 5, b"y", 0, 3), (b"b", 0, PENDING, 4, b"", 1, 9), (b"b", 0, PENDING, 3, b"", 1, 8)]
         )
 
-        assert facts.most_cases() == 7
+        assert facts.most_cases() == 8
         assert sorted(facts.cases()) == [
-            Case(b"a", 1, Known(7, b"", 0, 2), None, Row(2, 2_000, b"", 2_000)),
-            Case(b"b", 0, Known(5, b"y", 0, 3), Known(4, b"", 1, 9), None),
-            Case(b"c", 0, None, None, Row(1, 1_000, None, None)),
+            Case(b"a", 1, Known(7, b"", 0, 2), None, None, Row(2, 2_000, b"", 2_000)),
+            Case(b"b", 0, Known(5, b"y", 0, 3), Known(4, b"", 1, 9), Known(9, b"", 0, 4), None),
+            Case(b"c", 0, None, None, None, Row(1, 1_000, None, None)),
         ]
 
 
@@ -35,12 +37,12 @@ def test_a_page_read_twice() -> None:
 
 
 def test_letters() -> None:
-    """Places of a partition are found by their range, and may be added again."""
+    """Those of a partition are found by their range; of one that comes again, being refused counts."""
     with Facts() as facts:
-        facts.add_letters([(0, 5), (0, 7), (1, 6), (0, 5)])
+        facts.add_letters([(0, 5, REFUSED), (0, 7, PENDING), (1, 6, PENDING), (0, 5, PENDING)])
 
-        assert facts.letters(0, 5, 6) == {5}
-        assert facts.letters(1, 0, 9) == {6}
+        assert facts.letters(0, 5, 6) == {5: REFUSED}
+        assert facts.letters(1, 0, 9) == {6: PENDING}
 
 
 def test_pieces() -> None:

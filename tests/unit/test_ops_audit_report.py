@@ -5,17 +5,18 @@ import json
 from lastlogin_ops.audit.report import MAX_SHOWN, Report
 from lastlogin_ops.audit.sequences import Hole
 from lastlogin_ops.audit.verdicts import Case, Known, Row, Verdict
+from lastlogin_schemas.table import AddressType
 
 
 AT_US = 1_700_000_000_161_000
 DUE = Known(AT_US, b"\xc0\x00\x02\x01", 3, 17)
 ROW = Row(AT_US // 1000 - 1, AT_US - 1_000, b"", AT_US - 1_000)
-CASE = Case(b"alice@example.org\x1b", 0, DUE, None, ROW)
+CASE = Case(b"alice@example.org\x1b", 0, DUE, None, None, ROW)
 
 
-def report(*, keeps_cases: bool = False) -> Report:
+def report(address_type: AddressType = "inet", *, keeps_cases: bool = False) -> Report:
     """An empty one."""
-    return Report("events", "group", ["imap", "pop3"], keeps_cases=keeps_cases)
+    return Report("events", "group", ["imap", "pop3"], address_type, keeps_cases=keeps_cases)
 
 
 def test_nothing_wrong() -> None:
@@ -24,7 +25,7 @@ def test_nothing_wrong() -> None:
     found.add_records(AT_US // 1000, AT_US // 1000 + 5, 2)
     found.add_records(AT_US // 1000 - 5, AT_US // 1000 + 1, 1)
     found.pending = 1
-    for verdict in (Verdict.RIGHT, Verdict.PENDING, Verdict.NEWER):
+    for verdict in (Verdict.RIGHT, Verdict.PENDING, Verdict.NEWER, Verdict.EXPIRED):
         found.add_case(CASE, verdict)
 
     assert found.wrong == 0
@@ -35,6 +36,7 @@ def test_nothing_wrong() -> None:
         "aside      0 in quarantine, 0 dead letters",
         "sequences  0, one for each producer and epoch; 0 numbers are missing",
         "rows       1 right, 1 not due",
+        "           1 expired: their newest login is older than Cassandra keeps it",
         "           1 newer than every event: cannot be verified",
         "Nothing is wrong.",
     ]
@@ -78,8 +80,8 @@ def test_details() -> None:
     """On request rows that are wrong are told with user, event and row; control characters do not reach a terminal."""
     found = report(keeps_cases=True)
     found.add_case(CASE, Verdict.OLDER)
-    found.add_case(Case(b"bob\xff", 1, DUE, None, None), Verdict.MISSING)
-    found.add_case(Case(b"carol", 1, None, None, ROW._replace(address=None)), Verdict.NO_EVENT)
+    found.add_case(Case(b"bob\xff", 1, DUE, None, None, None), Verdict.MISSING)
+    found.add_case(Case(b"carol", 1, None, None, None, ROW._replace(address=None)), Verdict.NO_EVENT)
     found.add_case(CASE, Verdict.RIGHT)
 
     older, missing, invented = found.document()["details"]
@@ -99,8 +101,20 @@ def test_details() -> None:
     assert (invented["event"], invented["row"]["address"]) == (None, None)
     assert (
         f"  older: alice@example.org\\x1b, imap; event 3:17, login {AT_US} us, 192.0.2.1; "
-        f"row {AT_US // 1000 - 1} ms, None, written {AT_US - 1_000} us\n"
+        f"row {AT_US // 1000 - 1} ms, no address, written {AT_US - 1_000} us\n"
     ) in found.text()
+
+
+def test_details_with_addresses_as_text() -> None:
+    """What such a column holds is told as it is, and moves no cursor."""
+    found = report("text", keeps_cases=True)
+    found.add_case(
+        CASE._replace(due=DUE._replace(address=b"192.0.2.1"), row=ROW._replace(address=b"\x1b")), Verdict.ADDRESS
+    )
+
+    [detail] = found.document()["details"]
+    assert (detail["event"]["address"], detail["row"]["address"]) == ("192.0.2.1", "\x1b")
+    assert " ms, \\x1b, written" in found.text()
 
 
 def test_bounded() -> None:

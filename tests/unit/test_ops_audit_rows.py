@@ -87,3 +87,25 @@ def test_select() -> None:
         'toUnixTimestamp("other"), WRITETIME("other") FROM "statsdb"."dovecot_stats" '
         'WHERE token("user") > ? AND token("user") <= ?'
     )
+
+
+def test_select_where_rows_are_of_services() -> None:
+    """The pair of columns that all services share is asked for once, and tokens are of the whole partition key."""
+    services = dict.fromkeys(("imap", "pop3"), ServiceColumns("at", "ip"))
+    mapping = TableMapping("k", "t", "userid", services, "service", "text", ("service", "userid"))
+
+    assert scan_cql(mapping) == (
+        'SELECT "userid", "service", toUnixTimestamp("at"), WRITETIME("at"), textAsBlob("ip"), WRITETIME("ip") '
+        'FROM "k"."t" WHERE token("service", "userid") > ? AND token("service", "userid") <= ?'
+    )
+
+
+def test_rows_of_services() -> None:
+    """Each row is of its service; those of services that are not ours, and without a time, are passed."""
+    services = dict.fromkeys(("imap", "pop3"), ServiceColumns("at", "ip"))
+    mapping = TableMapping("k", "t", "userid", services, "service", "text")
+    found = [("u", "pop3", 5, 5_000, b"::1", 5_000), ("u", "sieve", 5, 5_000, b"", 5_000), ("u", "imap", *[None] * 4)]
+
+    [(facts, _)] = Table(cast("Any", Answers((found, None))), mapping, SETTINGS).pages()
+
+    assert facts == [(b"u", 1, 5, 5_000, b"::1", 5_000)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lastlogin_ops.audit.verdicts import UNVERIFIABLE, WRONG, Known, Row, Verdict, judge
+from lastlogin_ops.audit.verdicts import UNVERIFIABLE, WRONG, Case, Known, Row, Verdict, judge
 
 
 AT_US = 1_700_000_000_161_002
@@ -10,6 +10,9 @@ AT_MS = AT_US // 1000
 ADDRESS, OTHER = b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02"
 DUE = Known(AT_US, ADDRESS, 0, 7)
 RIGHT = Row(AT_MS, AT_US, ADDRESS, AT_US)
+
+
+CASE = Case(b"test1", 0, None, None, None, None)
 
 
 def later(us: int, address: bytes = ADDRESS) -> Known:
@@ -47,7 +50,7 @@ def row(us: int) -> Row:
 )
 def test_rows_of_events_that_are_due(due: Known, shown: Row | None, verdict: Verdict) -> None:
     """The row must equal the newest event in time, write time and address."""
-    assert verdict is judge(due, None, shown, 0)
+    assert verdict is judge(CASE._replace(due=due, row=shown), 0)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_rows_of_events_that_are_not_due(
     due: Known | None, pending: Known, shown: Row | None, verdict: Verdict
 ) -> None:
     """With a newer event that is not committed the row may be either, but not older than what is committed."""
-    assert verdict is judge(due, pending, shown, 0)
+    assert verdict is judge(CASE._replace(due=due, pending=pending, row=shown), 0)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +88,50 @@ def test_rows_of_events_that_are_not_due(
 )
 def test_rows_without_an_event(shown: Row, begins_ms: int | None, verdict: Verdict) -> None:
     """A row that we wrote must have its event, if that cannot have been deleted by age."""
-    assert verdict is judge(None, None, shown, begins_ms)
+    assert verdict is judge(CASE._replace(row=shown), begins_ms)
+
+
+@pytest.mark.parametrize(
+    ("due", "refused", "shown", "verdict"),
+    [
+        (DUE, later(5_000), None, Verdict.REFUSED),
+        (DUE, later(5_000), row(-1), Verdict.REFUSED),
+        (DUE, later(5_000), RIGHT, Verdict.PENDING),
+        (DUE, later(5_000), row(5_000), Verdict.PENDING),  # since the topic was read again
+        # What is newer than the one that was refused was tried by itself.
+        (DUE, later(-5_000), None, Verdict.MISSING),
+        (DUE, later(-5_000), row(-5_000), Verdict.OLDER),
+        (DUE, later(-5_000), RIGHT, Verdict.RIGHT),
+        (None, later(0), None, Verdict.PENDING),
+    ],
+)
+def test_users_of_whom_a_login_was_refused(
+    due: Known | None, refused: Known, shown: Row | None, verdict: Verdict
+) -> None:
+    """An older login than the one that Cassandra refused may have been merged into it, and was then never written."""
+    assert verdict is judge(CASE._replace(due=due, refused=refused, row=shown), 0)
+
+
+@pytest.mark.parametrize(
+    ("case", "verdict"),
+    [
+        (CASE._replace(due=DUE), Verdict.EXPIRED),
+        (CASE._replace(pending=DUE), Verdict.EXPIRED),
+        (CASE._replace(due=DUE, row=RIGHT), Verdict.EXPIRED),  # near the edge
+        (CASE._replace(due=DUE, pending=later(2)), Verdict.PENDING),
+        (CASE._replace(due=DUE, pending=later(2), row=row(-1)), Verdict.PENDING),
+        (CASE._replace(due=later(2)), Verdict.MISSING),
+        (CASE._replace(due=later(1)), Verdict.MISSING),
+        (CASE._replace(due=later(2), row=row(2)), Verdict.RIGHT),
+        (CASE._replace(row=RIGHT), Verdict.NO_EVENT),
+    ],
+)
+def test_what_cassandra_forgets(case: Case, verdict: Verdict) -> None:
+    """Logins so old that Cassandra may have forgotten them are missed in no row."""
+    assert verdict is judge(case, 0, AT_US + 1)
 
 
 def test_each_verdict_is_of_one_kind() -> None:
-    """Right, pending, wrong or unverifiable."""
-    assert set(Verdict) == {Verdict.RIGHT, Verdict.PENDING, *WRONG, *UNVERIFIABLE}
+    """Right, pending, expired, wrong or unverifiable."""
+    assert set(Verdict) == {Verdict.RIGHT, Verdict.PENDING, Verdict.EXPIRED, *WRONG, *UNVERIFIABLE}
     assert not WRONG.keys() & UNVERIFIABLE.keys()

@@ -164,9 +164,6 @@ def test_audit_without_servers(unused_tcp_port: int) -> None:
     assert (away.exit_code, away.stdout) == (69, "")
     assert away.stderr.startswith("lastlogin: Cassandra does not answer: ")
     assert away.stderr.count("\n") == 1
-    other = lastlogin("audit", **kafka, **cassandra, LASTLOGIN_COLUMNS__ADDRESS_TYPE="text")
-    assert (other.exit_code, other.stdout) == (78, "")
-    assert "[columns]" in other.stderr
     assert 2 == lastlogin("audit", "--in-flight", "x", **kafka, **cassandra).exit_code
 
 

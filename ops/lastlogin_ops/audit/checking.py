@@ -1,17 +1,18 @@
 """One audit, from the offsets to the report."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lastlogin_ops.audit import topics
-from lastlogin_ops.audit.events import login_in, place_of_letter
+from lastlogin_ops.audit.events import COLUMNS, letter_in, login_in
 from lastlogin_ops.audit.facts import Facts
 from lastlogin_ops.audit.report import Report
 from lastlogin_ops.audit.retention import deleted_before, retained_from
 from lastlogin_ops.audit.rows import PARTS, Table
 from lastlogin_ops.audit.sequences import Sequences
-from lastlogin_ops.audit.verdicts import judge
+from lastlogin_ops.audit.verdicts import DUE, PENDING, judge
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.headers import ORIGIN
@@ -28,6 +29,8 @@ _NAME_BYTES = 16 * 1024 * 1024
 _MIN_BUCKET_MS = 60_000
 _BUCKETS = 200
 _DAY_MS = 86_400_000
+# By so much clocks may differ on which it depends when Cassandra forgets a row: this one, the consumer's, the nodes'.
+_CLOCKS_MS = 300_000
 _ADVANCED = 10_000
 
 # Begins a phase of so much, and returns who is told how far it is.
@@ -36,12 +39,11 @@ Phase = Callable[[str, int], Callable[[int], object]]
 
 @dataclass(slots=True)
 class Audit:
-    """An audit that runs once. `services` are those with columns; `settled_ms` is for `Sequences`."""
+    """An audit that runs once; `settled_ms` is for `Sequences`."""
 
     settings: OpsSettings
     kafka: KafkaSettings
     table: Table
-    services: Sequence[str]
     report: Report
     phase: Phase
     now_ms: int
@@ -75,6 +77,7 @@ class Audit:
             self.report.quarantined = await self._quarantine(scan, sequences, facts)
             await self._events(topics.whole(consumer, kafka, events), sequences, facts, committed)
             await self._rows(facts)
+            read_ms = time.time_ns() // 1_000_000
             await self._quarantine(await topics.since(consumer, kafka, quarantine), sequences, facts)
             await self._events(await topics.since(consumer, kafka, events), sequences, facts, None)
             # Not as it was: some may have been deleted before it was read.
@@ -87,14 +90,16 @@ class Audit:
         self.report.unnumbered, self.report.unjudged = sequences.unnumbered, sequences.unjudged
         self.report.cut_ms = deleted_before(kept, kept_aside, expired_ms)
         self.report.add_holes(sequences.holes(facts.pieces(), self.report.cut_ms))
-        self._judge(facts, retained_from(kept, expired_ms))
+        ttl_s = self.table.mapping.ttl_s
+        forgotten_us = None if ttl_s is None else (read_ms - ttl_s * 1000 + _CLOCKS_MS) * 1000
+        self._judge(facts, retained_from(kept, expired_ms), forgotten_us)
 
     async def _letters(self, scan: Scan, facts: Facts) -> None:
         advance = self.phase("dead letters", scan.records)
         topic = self.settings.topics.events
         async for piece in scan.pieces():
-            places = (place_of_letter(record.headers, topic) for record in piece)
-            facts.add_letters(place for place in places if place is not None)
+            letters = (letter_in(record.headers, topic) for record in piece)
+            facts.add_letters(letter for letter in letters if letter is not None)
             self.report.letters += len(piece)
             advance(len(piece))
 
@@ -116,7 +121,9 @@ class Audit:
         """Read events; `committed` is None for those that came while the table was read."""
         advance = self.phase("events" if committed is not None else "newer events", scan.records)
         newest = _Newest(facts)
-        numbers = {service.encode(): number for number, service in enumerate(self.services)}
+        mapping = self.table.mapping
+        numbers = {service.encode(): number for number, service in enumerate(mapping.services)}
+        column = COLUMNS[mapping.address_type]
         schemas = self.settings.tail.schemas
         async for piece in scan.pieces():
             partition = piece[0].partition
@@ -127,17 +134,17 @@ class Audit:
                 offset, headers = record.offset, record.headers
                 sequences.add(dict(headers).get(ORIGIN), record.timestamp)
                 # A dead letter may have become a row since: a guardrail was raised, and the topic read again.
-                may_wait = offset >= due_before or offset in letters
+                state = letters.get(offset, DUE if offset < due_before else PENDING)
                 try:
-                    user, service, login_at_us, address = login_in(record.value, headers, schemas)
+                    user, service, login_at_us, address = login_in(record.value, headers, schemas, column)
                 except Undecodable:
-                    if not may_wait:
+                    if state == DUE:
                         self.report.add_not_set_aside(partition, offset)
                     continue
                 if (number := numbers.get(service)) is None:
                     unmapped += 1
                     continue
-                newest.add((user, number, may_wait), (login_at_us, address, partition, offset))
+                newest.add((user, number, state), (login_at_us, address, partition, offset))
             if sequences.full:
                 facts.add_pieces(sequences.take_pieces())
             newest.keep(_KEYS)
@@ -158,10 +165,10 @@ class Audit:
             facts.add_rows(rows)
             advance(parts)
 
-    def _judge(self, facts: Facts, begins_ms: int | None) -> None:
+    def _judge(self, facts: Facts, begins_ms: int | None, forgotten_us: int | None) -> None:
         advance = self.phase("comparing", facts.most_cases())
         for count, case in enumerate(facts.cases(), 1):
-            self.report.add_case(case, judge(case.due, case.pending, case.row, begins_ms))
+            self.report.add_case(case, judge(case, begins_ms, forgotten_us))
             if count % _ADVANCED == 0:
                 advance(_ADVANCED)
 
@@ -171,10 +178,10 @@ class _Newest:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._newest: dict[tuple[bytes, int, bool], tuple[int, bytes, int, int]] = {}
+        self._newest: dict[tuple[bytes, int, int], tuple[int, bytes, int, int]] = {}
         self._bytes = 0
 
-    def add(self, key: tuple[bytes, int, bool], known: tuple[int, bytes, int, int]) -> None:
+    def add(self, key: tuple[bytes, int, int], known: tuple[int, bytes, int, int]) -> None:
         rival = self._newest.get(key)
         if rival is None:
             self._bytes += len(key[0])

@@ -20,7 +20,6 @@ from lastlogin_ops.audit.rows import table
 from lastlogin_ops.program import Program, needed
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.exits import CONFIG, Exit
 
 
 # Tuples that wait for the disk make Python's collector run in vain: a fifth of all CPU with its own threshold.
@@ -33,8 +32,8 @@ producer's sequence; rows that are missing, older than their newest event, with 
 without an event; records that are no logins and were passed without a dead letter. It changes nothing, joins no
 group, and needs room for what it reads in TMPDIR: about 150 bytes for each login and row.
 
-Events that the consumer has not committed are not due. Rows that Dovecot itself wrote, and those older than the
-events, cannot be verified: they are counted, and are not wrong. --details names users.
+Events that the consumer has not committed, and those older than ttl_s, are not due. Rows that Dovecot itself wrote, and
+those older than the events, cannot be verified: they are counted, and are not wrong. --details names users.
 
 Exit codes: 0 nothing is wrong, 1 something is, 69 Kafka or Cassandra away, 78 configuration or rights. At most
 {MAX_SHOWN} of each kind are shown, all are counted.
@@ -60,8 +59,15 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
     kafka = needed(settings.kafka, "kafka", "bootstrap_servers")
     cassandra = needed(settings.cassandra, "cassandra", "contact_points")
     now_ms = time.time_ns() // 1_000_000
-    mapping = _written(cassandra, settings.columns.mapping(cassandra.keyspace, cassandra.table))
-    report = Report(settings.topics.events, group or settings.lag.group, list(mapping.services), keeps_cases=details)
+    wanted = settings.columns.mapping(cassandra.keyspace, cassandra.table)
+    mapping = replace(_written(cassandra, wanted), ttl_s=settings.ttl_s)
+    report = Report(
+        settings.topics.events,
+        group or settings.lag.group,
+        list(mapping.services),
+        mapping.address_type,
+        keeps_cases=details,
+    )
     gc.set_threshold(_COLLECT_AFTER)
     console = Console(stderr=True)
     with (
@@ -69,9 +75,7 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
         table(cassandra, mapping) as rows,
         Facts() as facts,
     ):
-        run = Audit(
-            settings, kafka, rows, report.services, report, _phases(progress), now_ms, now_ms - in_flight_s * 1000
-        )
+        run = Audit(settings, kafka, rows, report, _phases(progress), now_ms, now_ms - in_flight_s * 1000)
         asyncio.run(run.run(facts))
     click.echo(json.dumps(report.document()) if as_json else report.text())
     sys.exit(int(report.wrong > 0))
@@ -79,8 +83,6 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
 
 def _written(cassandra: CassandraSettings, wanted: TableMapping) -> TableMapping:
     """What of the table the consumer writes. Raises `Exit`."""
-    if wanted.service is not None or wanted.address_type != "inet":
-        raise Exit(CONFIG, "only tables with a row per user and addresses of the type inet are audited: see [columns]")
     found = reader.mapping(cassandra, wanted)
     # The look-up shows columns of further services, which are somebody else's.
     services = {name: columns for name, columns in found.services.items() if name in wanted.services}

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lastlogin_ops.audit.sequences import Piece
-from lastlogin_ops.audit.verdicts import Case, Known, Row
+from lastlogin_ops.audit.verdicts import DUE, PENDING, REFUSED, Case, Known, Row
 from lastlogin_service.exits import UNAVAILABLE, Exit
 
 
@@ -23,13 +23,13 @@ _CACHE_KIB = 32 * 1024
 _TABLES = 64
 
 _SCHEMA = """
-CREATE TABLE events_{0} (user BLOB, service INTEGER, pending INTEGER, login_at_us INTEGER, address BLOB,
+CREATE TABLE events_{0} (user BLOB, service INTEGER, state INTEGER, login_at_us INTEGER, address BLOB,
                          partition INTEGER, offset INTEGER);
 CREATE TABLE rows_{0} (user BLOB, service INTEGER, time_ms INTEGER, written_us INTEGER, address BLOB,
                        address_written_us INTEGER);
 """
 _COMMON_SCHEMA = """
-CREATE TABLE letters (partition INTEGER, offset INTEGER, PRIMARY KEY (partition, offset)) WITHOUT ROWID;
+CREATE TABLE letters (partition INTEGER, offset INTEGER, state INTEGER, PRIMARY KEY (partition, offset)) WITHOUT ROWID;
 CREATE TABLE pieces (stream BLOB, number INTEGER, bits BLOB);
 """
 
@@ -39,12 +39,14 @@ _ADD_ROW = [f"INSERT INTO rows_{number} VALUES (?, ?, ?, ?, ?, ?)" for number in
 _EVENTS = [f"SELECT * FROM events_{number} ORDER BY user, service" for number in range(_TABLES)]  # noqa: S608 - a number
 _ROWS = [f"SELECT * FROM rows_{number} ORDER BY user, service" for number in range(_TABLES)]  # noqa: S608 - a number
 
-# User, number of the service, whether it is pending; then as `Known`.
-EventFact = tuple[bytes, int, bool, int, bytes, int, int]
+# User, number of the service, what became of it (`verdicts.DUE` and so on); then as `Known`.
+EventFact = tuple[bytes, int, int, int, bytes, int, int]
 # User, number of the service; then as `Row`.
 RowFact = tuple[bytes, int, int, int, bytes | None, int | None]
 
 
+# The newest event that is due, that waits, and that was refused.
+_ByState = tuple[Known | None, Known | None, Known | None]
 # The facts of each user and service.
 _Groups = Iterator[tuple[tuple[bytes, int], list[Any]]]
 
@@ -79,20 +81,21 @@ class Facts:
         """Keep rows."""
         self._add(_ADD_ROW, rows)
 
-    def add_letters(self, places: Iterable[tuple[int, int]]) -> None:
-        """Keep partition and offset of records that were set aside; repeated ones are one."""
-        self._db.executemany("INSERT OR IGNORE INTO letters VALUES (?, ?)", places)
+    def add_letters(self, letters: Iterable[tuple[int, int, int]]) -> None:
+        """Keep partition and offset of records that were set aside, and what became of them; repeated ones are one."""
+        self._db.executemany(
+            "INSERT INTO letters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET state = max(state, excluded.state)", letters
+        )
 
     def add_pieces(self, pieces: Iterable[Piece]) -> None:
         """Keep pieces of sequences."""
         self._db.executemany("INSERT INTO pieces VALUES (?, ?, ?)", pieces)
 
-    def letters(self, partition: int, first: int, last: int) -> set[int]:
-        """Offsets from first to last that were set aside."""
-        found = self._db.execute(
-            "SELECT offset FROM letters WHERE partition = ? AND offset BETWEEN ? AND ?", (partition, first, last)
-        )
-        return {offset for (offset,) in found}
+    def letters(self, partition: int, first: int, last: int) -> dict[int, int]:
+        """Offsets from first to last that were set aside, each with what became of it."""
+        where = "WHERE partition = ? AND offset BETWEEN ? AND ?"
+        found = self._db.execute(f"SELECT offset, state FROM letters {where}", (partition, first, last))  # noqa: S608 - a constant
+        return dict(found)
 
     def pieces(self) -> Iterator[Piece]:
         """Every piece, sorted."""
@@ -120,15 +123,16 @@ class Facts:
         event, row = next(events, None), next(rows, None)
         while event is not None or row is not None:
             key = min(each[0] for each in (event, row) if each is not None)
-            due = pending = shown = None
+            newest: _ByState = (None, None, None)
+            shown = None
             if event is not None and event[0] == key:
-                due, pending = _newest(event[1])
+                newest = _newest(event[1])
                 event = next(events, None)
             if row is not None and row[0] == key:
                 # A page that was read twice gives a row twice.
                 shown = Row(*row[1][-1][2:])
                 row = next(rows, None)
-            yield Case(*key, due, pending, shown)
+            yield Case(*key, *newest, shown)
 
     def _grouped(self, query: str) -> _Groups:
         # A cursor of its own each; one group is in memory.
@@ -136,12 +140,9 @@ class Facts:
             yield key, list(group)
 
 
-def _newest(events: Iterable[Any]) -> tuple[Known | None, Known | None]:
-    due = pending = None
-    for _, _, waits, *known_of in events:
-        known = Known._make(known_of)
-        if waits:
-            pending = known if pending is None else max(pending, known)
-        else:
-            due = known if due is None else max(due, known)
-    return due, pending
+def _newest(events: Iterable[Any]) -> _ByState:
+    newest: list[Known | None] = [None] * 3
+    for _, _, state, *known_of in events:
+        known, rival = Known._make(known_of), newest[state]
+        newest[state] = known if rival is None else max(rival, known)
+    return newest[DUE], newest[PENDING], newest[REFUSED]

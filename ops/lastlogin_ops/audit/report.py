@@ -12,6 +12,7 @@ from typing import Any
 from lastlogin_ops.audit.sequences import Hole
 from lastlogin_ops.audit.verdicts import UNVERIFIABLE, WRONG, Case, Verdict
 from lastlogin_ops.tailing import visible
+from lastlogin_schemas.table import AddressType
 from lastlogin_service.moments import at_ms, iso_ms
 
 
@@ -26,6 +27,7 @@ class Report:
     topic: str
     group: str
     services: Sequence[str]
+    address_type: AddressType = "inet"
     keeps_cases: bool = False
     records: int = 0
     first_ms: int | None = None
@@ -103,6 +105,7 @@ class Report:
             "rows": {
                 "right": self.verdicts[Verdict.RIGHT],
                 "pending": self.verdicts[Verdict.PENDING],
+                "expired": self.verdicts[Verdict.EXPIRED],
                 "wrong": {each.value: self.verdicts[each] for each in WRONG},
                 "unverifiable": {each.value: self.verdicts[each] for each in UNVERIFIABLE},
             },
@@ -124,16 +127,21 @@ class Report:
                 "partition": case.due.partition,
                 "offset": case.due.offset,
                 "login_at_us": case.due.login_at_us,
-                "address": address_text(case.due.address),
+                "address": self._address(case.due.address),
             }
         if case.row is not None:
             told["row"] = {
                 "time_ms": case.row.time_ms,
                 "written_us": case.row.written_us,
-                "address": address_text(case.row.address),
+                "address": self._address(case.row.address),
                 "address_written_us": case.row.address_written_us,
             }
         return told
+
+    def _address(self, column: bytes | None) -> str | None:
+        if not column:
+            return None
+        return column.decode("utf-8", "backslashreplace") if self.address_type == "text" else str(ip_address(column))
 
     def text(self) -> str:
         """Return lines for people."""
@@ -162,6 +170,8 @@ class Report:
             lines.append(f"  WRONG    {visible(hole.producer)}, epoch {hole.epoch}: {hole.first}{to}")
         right, pending = self.verdicts[Verdict.RIGHT], self.verdicts[Verdict.PENDING]
         lines.append(f"rows       {right} right, {pending} not due")
+        if expired := self.verdicts[Verdict.EXPIRED]:
+            lines.append(f"           {expired} expired: their newest login is older than Cassandra keeps it")
         lines += [f"  WRONG    {self.verdicts[each]} {what}" for each, what in WRONG.items() if self.verdicts[each]]
         lines += [
             f"           {self.verdicts[each]} {what}: cannot be verified"
@@ -173,18 +183,16 @@ class Report:
         return "\n".join(lines)
 
 
-def address_text(address: bytes | None) -> str | None:
-    """Return an address for people, None for none."""
-    if not address:
-        return None
-    return str(ip_address(address))
-
-
 def _case_text(case: dict[str, Any]) -> str:
     event, row = case["event"], case["row"]
     text = f"  {case['verdict']}: {visible(case['user'])}, {visible(case['service'])}"
     if event:
-        text += f"; event {event['partition']}:{event['offset']}, login {event['login_at_us']} us, {event['address']}"
+        text += f"; event {event['partition']}:{event['offset']}, login {event['login_at_us']} us, {_shown(event)}"
     if row:
-        text += f"; row {row['time_ms']} ms, {row['address']}, written {row['written_us']} us"
+        text += f"; row {row['time_ms']} ms, {_shown(row)}, written {row['written_us']} us"
     return text
+
+
+def _shown(told: dict[str, Any]) -> str:
+    # One that is text may be anything.
+    return visible(told["address"]) if told["address"] else "no address"

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -40,12 +40,17 @@ class _Part:
 
 
 class Table:
-    """The table to be read; `services` are those of the mapping, by number."""
+    """The table to be read. Its services are those of the mapping, by number."""
 
     def __init__(self, session: Session, mapping: TableMapping, settings: CassandraSettings) -> None:
+        self.mapping = mapping
         self._session = session
         self._settings = settings
-        self._addresses = [columns.address is not None for columns in mapping.services.values()]
+        services = [(number, columns.address is not None) for number, columns in enumerate(mapping.services.values())]
+        # What follows the key in a row: the cells of all services, or those of the one that the row is of.
+        self._cells: dict[str | None, list[tuple[int, bool]]] = {None: services}
+        if mapping.service is not None:
+            self._cells = {name: [each] for name, each in zip(mapping.services, services, strict=True)}
         self._profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
         self._select = session.prepare(scan_cql(mapping))
         self._select.fetch_size = _PAGE_ROWS
@@ -81,15 +86,16 @@ class Table:
         )
 
     def _facts(self, rows: list[tuple[Any, ...]]) -> Iterator[RowFact]:
-        for user, *values in rows:
-            key = user.encode()
-            at = 0
-            for service, has_address in enumerate(self._addresses):
-                time_ms, written_us = values[at], values[at + 1]
+        by_service = self.mapping.service is not None
+        for row in rows:
+            key = row[0].encode()
+            at = 1 + by_service
+            for service, has_address in self._cells.get(row[1] if by_service else None, ()):
+                time_ms, written_us = row[at], row[at + 1]
                 at += 2
                 address = address_written_us = None
                 if has_address:
-                    address, address_written_us = values[at] or b"", values[at + 1]
+                    address, address_written_us = row[at] or b"", row[at + 1]
                     at += 2
                 if time_ms is not None:
                     yield key, service, time_ms, written_us, address, address_written_us
@@ -97,11 +103,12 @@ class Table:
 
 @contextmanager
 def table(settings: CassandraSettings, mapping: TableMapping) -> Iterator[Table]:
-    """Give the table. Raises `Exit`: what Cassandra says, in words."""
+    """Give the table; its mapping has the table's own TTL where none is given. Raises `Exit`: Cassandra's words."""
     cluster = build_cluster(settings)
     try:
         try:
-            opened = Table(connect(cluster, settings.local_dc), mapping, settings)
+            session = connect(cluster, settings.local_dc)
+            opened = Table(session, replace(mapping, ttl_s=mapping.ttl_s or _default_ttl_s(session, mapping)), settings)
         except Exception as error:  # noqa: BLE001 - told in words, or raised again
             raise failure_in_words(error, settings) from None
         yield opened
@@ -109,17 +116,26 @@ def table(settings: CassandraSettings, mapping: TableMapping) -> Iterator[Table]
         cluster.shutdown()
 
 
+def _default_ttl_s(session: Session, mapping: TableMapping) -> int | None:
+    found = session.execute(
+        "SELECT default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s",
+        (mapping.keyspace, mapping.table),
+    ).one()
+    return found[0] or None if found is not None else None
+
+
 def scan_cql(mapping: TableMapping) -> str:
     """Select every row of a part of the ring, times as milliseconds and addresses as the bytes that are stored."""
-    user = quoted(mapping.user)
-    selected = [user]
-    for columns in mapping.services.values():
+    selected = [quoted(column) for column in mapping.key]
+    # Rows of services have the same columns.
+    for columns in dict.fromkeys(mapping.services.values()):
         at = quoted(columns.time)
         selected += f"toUnixTimestamp({at})", f"WRITETIME({at})"
         if columns.address is not None:
             address = quoted(columns.address)
-            selected += f"inetAsBlob({address})", f"WRITETIME({address})"
+            selected += f"{mapping.address_type}AsBlob({address})", f"WRITETIME({address})"
+    token = f"token({', '.join(map(quoted, mapping.partition or [mapping.user]))})"
     return (
         f"SELECT {', '.join(selected)} FROM {mapping.qualified_table} "  # noqa: S608 - identifiers are quoted above
-        f"WHERE token({user}) > ? AND token({user}) <= ?"
+        f"WHERE {token} > ? AND {token} <= ?"
     )

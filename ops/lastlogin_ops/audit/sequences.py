@@ -20,6 +20,8 @@ MAX_PIECES = 65_536
 # Backends times epochs. Headers come from outside: more of them are not judged.
 MAX_STREAMS = 10_000
 _MAX_NUMBER = 2**63 - 1
+# An epoch is a long, too.
+_MAX_EPOCH_DIGITS = 19
 
 
 # Producer and epoch as the header `origin` has them, number of the piece, its bits.
@@ -87,7 +89,7 @@ class Sequences:
         except ValueError:
             number = 0
         stream = self._streams.get(name)
-        if not 0 < number <= _MAX_NUMBER or (stream is None and not name.rpartition(b"/")[2].isdigit()):
+        if not 0 < number <= _MAX_NUMBER or (stream is None and not _has_epoch(name)):
             self.unnumbered += 1
             return
         if stream is None:
@@ -125,6 +127,11 @@ class Sequences:
             floor = 0 if cut_ms is None else stream.floor(cut_ms // self._bucket_ms)
             for first, last in _missing(_runs(found), floor, stream.settled):
                 yield Hole(producer.decode("utf-8", "backslashreplace"), int(epoch), first, last)
+
+
+def _has_epoch(name: bytes) -> bool:
+    epoch = name.rpartition(b"/")[2]
+    return epoch.isdigit() and len(epoch) <= _MAX_EPOCH_DIGITS
 
 
 def _missing(runs: Iterable[tuple[int, int]], above: int, below: int) -> Iterator[tuple[int, int]]:

@@ -4,6 +4,11 @@ from enum import Enum
 from typing import NamedTuple
 
 
+# What became of an event: the consumer must have written it, or may have (it is not committed, or was set aside), or
+# Cassandra has refused it.
+DUE, PENDING, REFUSED = range(3)
+
+
 class Known(NamedTuple):
     """The newest of some events of a user and service, and where it stands; compares as the table's cells do."""
 
@@ -33,6 +38,7 @@ class Case(NamedTuple):
     service: int
     due: Known | None
     pending: Known | None
+    refused: Known | None
     row: Row | None
 
 
@@ -41,6 +47,7 @@ class Verdict(Enum):
 
     RIGHT = "right"
     PENDING = "pending"
+    EXPIRED = "expired"
 
     MISSING = "missing"
     OLDER = "older"
@@ -51,6 +58,7 @@ class Verdict(Enum):
     NEWER = "newer"
     BEFORE_EVENTS = "before_events"
     FOREIGN = "foreign"
+    REFUSED = "refused"
 
 
 # Each with its words for people.
@@ -65,26 +73,40 @@ UNVERIFIABLE = {
     Verdict.NEWER: "newer than every event",
     Verdict.BEFORE_EVENTS: "older than the retained events",
     Verdict.FOREIGN: "not written by us",
+    Verdict.REFUSED: "of users of whom Cassandra refused a newer login",
 }
 
 
-def judge(due: Known | None, pending: Known | None, row: Row | None, begins_ms: int | None) -> Verdict:
+def judge(case: Case, begins_ms: int | None, forgotten_us: int | None = None) -> Verdict:
     """Judge one row.
 
-    `due` is the newest event that the consumer must have written, `pending` the newest of those that it may have
-    written: what is not committed, and dead letters. Of logins from `begins_ms` on every event is retained; None: of
-    none.
+    Of logins from `begins_ms` on every event is retained; None: of none. Cassandra may have forgotten logins before
+    `forgotten_us`; None: it forgets none.
     """
-    if row is None:
-        return Verdict.PENDING if due is None else Verdict.MISSING
-    newest = max((each for each in (due, pending) if each is not None), default=None)
+    _, _, due, pending, refused, row = case
+    newest = max((each for each in (due, pending, refused) if each is not None), default=None)
     if newest is None:
-        return _without_event(row, begins_ms)
-    if due is not None and _compare(row, due) < 0:
-        return Verdict.OLDER
+        # There would be no case without a row.
+        return _without_event(row, begins_ms) if row is not None else Verdict.PENDING
+    if forgotten_us is not None:
+        if newest.login_at_us < forgotten_us:
+            return Verdict.EXPIRED
+        if due is not None and due.login_at_us < forgotten_us:
+            due = None
+    if row is None or (due is not None and _compare(row, due) < 0):
+        return _behind(due, refused, row)
     if _compare(row, newest) > 0:
         return Verdict.NEWER
-    return Verdict.PENDING if newest is pending else _of_the_same_time(row, newest)
+    return _of_the_same_time(row, newest) if newest is due else Verdict.PENDING
+
+
+def _behind(due: Known | None, refused: Known | None, row: Row | None) -> Verdict:
+    if due is None:
+        return Verdict.PENDING
+    if refused is not None and refused > due:
+        # The consumer may have merged it into the one that was refused, and then never tried it by itself.
+        return Verdict.REFUSED
+    return Verdict.MISSING if row is None else Verdict.OLDER
 
 
 def _without_event(row: Row, begins_ms: int | None) -> Verdict:
