@@ -25,6 +25,11 @@ demo: ## real Dovecot, Kafka and Cassandra: log in, deliver, show the row (DEMO_
 	$(SETUP)
 	@exec $(BIN)/python -m lastlogin_stack.demo
 
+.PHONY: audit-drill
+audit-drill: ## kill the servers under logins, plant losses: the audit names them, the replay mends what it can (4 minutes)
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack.drill
+
 .PHONY: test
 test: test-unit ## every test: those without servers, then those against real ones that it starts and stops, in two halves at once
 	@exec $(BIN)/python -m tests.support.beside

@@ -19,8 +19,10 @@ from lastlogin_ops.audit.rows import table
 from lastlogin_ops.audit.verdicts import Verdict
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_schemas.event import LoginEvent
+from lastlogin_schemas.table import ServiceColumns, TableMapping
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_stack.layout import Layout
+from lastlogin_stack.planted import lose_rows
 from tests.support.aside import WRITE
 from tests.support.audited import Audited, audited, details
 from tests.support.consumer import ConsumerProcess
@@ -154,6 +156,19 @@ def test_planted_rows(world: Audited) -> None:
     assert text.out.endswith("Something is wrong.\n")
 
 
+def test_rows_that_the_drill_loses(world: Audited) -> None:
+    """What `make audit-drill` plants in the table is what an audit names, and writing the logins again mends it."""
+    events = [world.login(user, service=service) for user in ("a", "b", "c") for service in ("imap", "pop3")]
+    world.topics.publish(*events)
+    world.write(*events)
+    world.commit()
+    planted = lose_rows(world.layout, world.mapping, missing="a", older="b")
+
+    assert planted == details(world.found(1)) == [("missing", "a", "imap"), ("older", "b", "imap")]
+    world.write(*events)
+    assert world.found(0)["rows"]["right"] == 6
+
+
 def test_holes(world: Audited) -> None:
     """A number that is on no topic is a hole; one that is only in the quarantine, or damaged, is none."""
     for name in ("a", "b", "c"):
@@ -248,7 +263,90 @@ def test_rows_of_dovecot(world: Audited) -> None:
 
     found = world.found(0)
 
-    assert found["rows"]["unverifiable"] == {"newer": 1, "before_events": 1, "foreign": 1}
+    assert found["rows"]["unverifiable"] == {"newer": 1, "before_events": 1, "foreign": 1, "refused": 0}
+
+
+def test_older_logins_of_those_who_were_refused(world: Audited) -> None:
+    """They may never have been tried by themselves: without a row they cannot be verified. Newer ones must be there."""
+    world.topics.publish(world.login("denied"), world.login("denied", 1_000), partition=0)
+    world.topics.publish(world.login("later"), world.login("later", 1_000), partition=0)
+    for offset in (1, 2):
+        world.letter(partition=0, offset=offset, reason="refused")
+    world.commit()
+
+    found = world.found(1)
+
+    assert found["rows"]["unverifiable"]["refused"] == 1
+    assert details(found) == [("missing", "later", "imap")]
+
+
+@pytest.mark.parametrize(("key", "address_type"), [("userid, service", "text"), ("(userid, service)", "inet")])
+def test_a_row_per_service(world: Audited, tmp_path: Path, key: str, address_type: str) -> None:
+    """Tables with a row per user and service, whatever their partitions, and with addresses as text are audited."""
+    # The column of the service stands before that of the user, by name.
+    world.session.execute(
+        f'CREATE TABLE statsdb."{world.table.name}_S" '
+        f"(userid text, service text, last_access timestamp, last_ip {address_type}, PRIMARY KEY ({key}))"
+    )
+    shape = {
+        "CASSANDRA__TABLE": f"{world.table.name}_S",
+        "COLUMNS__USER": "userid",
+        "COLUMNS__SERVICE": "service",
+        "COLUMNS__TIME": "last_access",
+        "COLUMNS__ADDRESS": "last_ip",
+        "COLUMNS__ADDRESS_TYPE": address_type,
+    }
+    table = f'statsdb."{world.table.name}_S"'
+    world.topics.publish(*logins(world, Random(5), 500), world.login("u1@example.org", service="sieve"))  # noqa: S311
+    last = world.login("gone", ip="2001:db8::9")
+    world.topics.publish(last, world.login("moved", ip="192.0.2.7"))
+    with ConsumerProcess(world.layout, world.topics, tmp_path, **shape) as process:
+        process.wait_for("assigned")
+        process.wait_until(lambda: world.topics.lag(process.group) == 0)
+        assert 0 == process.stop()
+    right = world.found(0, **shape)["rows"]
+    rows = world.session.execute(f"SELECT count(*) FROM {table}").one()[0]
+    world.session.execute(
+        f"DELETE FROM {table} USING TIMESTAMP {world.now_us} WHERE userid = 'gone' AND service = 'imap'"
+    )
+    world.session.execute(
+        f"INSERT INTO {table} (userid, service, last_ip) VALUES ('moved', 'imap', '203.0.113.9') "
+        f"USING TIMESTAMP {world.now_us + 1}"
+    )
+    world.session.execute(f"INSERT INTO {table} (userid, service) VALUES ('u1@example.org', 'sieve')")
+    found = world.found(1, **shape)
+    world.session.execute(f"DROP TABLE {table}")
+
+    assert right["right"] == rows > 200
+    assert details(found) == [("address", "moved", "imap"), ("missing", "gone", "imap")]
+    assert found["rows"]["right"] == rows - 2
+    assert ["2001:db8::9", "192.0.2.7"] == [
+        each["event"]["address"] for each in sorted(found["details"], key=lambda each: each["user"])
+    ]
+
+
+def test_what_cassandra_forgets(world: Audited, tmp_path: Path) -> None:
+    """A login older than `ttl_s`, or the table's own default, is not missing; what is missing without it is with it."""
+    world.topics.publish(
+        world.login("kept"),
+        world.login("forgotten", -2_000_000_000),
+        world.login("came back", -2_000_000_000),
+        world.login("came back"),
+    )
+    with ConsumerProcess(
+        world.layout, world.topics, tmp_path, CASSANDRA__TABLE=world.table.name, TTL_S="1000"
+    ) as process:
+        process.wait_for("assigned")
+        process.wait_until(lambda: world.topics.lag(process.group) == 0)
+        assert 0 == process.stop()
+
+    assert details(world.found(1)) == [("missing", "forgotten", "imap")]
+    rows = world.found(0, TTL_S="1000")["rows"]
+    assert (rows["right"], rows["expired"]) == (2, 1)
+    world.table.alter("WITH default_time_to_live = 1000")
+    assert rows == world.found(0)["rows"]
+    world.execute("DELETE last_login_imap FROM " + world.mapping.qualified_table, world.login("kept"))
+    assert details(world.found(1)) == [("missing", "kept", "imap")]
 
 
 def test_a_table_without_addresses(world: Audited) -> None:
@@ -295,6 +393,8 @@ async def test_logins_while_it_runs(world: Audited) -> None:
     class Busy:
         """A table that is written while it is read."""
 
+        mapping = TableMapping(services={"imap": ServiceColumns("last_login_imap", "remote_ip_imap")})
+
         def pages(self) -> Iterator[tuple[list[Any], int]]:
             world.topics.publish(late, world.login("first", 1_000))
             for event in (first._replace(login_at_us=first.login_at_us + 1_000), late, last):
@@ -316,7 +416,6 @@ async def test_logins_while_it_runs(world: Audited) -> None:
         settings,
         settings.kafka,
         cast("Any", Busy()),
-        report.services,
         report,
         lambda _name, _total: lambda _count: None,
         now_ms,

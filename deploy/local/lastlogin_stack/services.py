@@ -96,6 +96,11 @@ class ProducerService(Service):
         return (self.layout.producer_metrics_port,)
 
     @property
+    def spool_file(self) -> Path:
+        """What waits for Kafka, and what Kafka has taken lately."""
+        return self.directory / "spool" / "spool.sqlite"
+
+    @property
     def endpoint(self) -> str:
         """Where Dovecot finds it."""
         return str(self.layout.dict_socket)
@@ -104,7 +109,7 @@ class ProducerService(Service):
         """Everybody may connect to the socket: as root, Dovecot does so under a user id of its own."""
         return {
             "socket": {"path": str(self.layout.dict_socket), "mode": "0666"},
-            "spool": {"directory": str(self.directory / "spool")},
+            "spool": {"directory": str(self.spool_file.parent)},
             "kafka": kafka_table(self.layout),
             "metrics": {"port": self.layout.producer_metrics_port},
             "log": {"format": "json"},
