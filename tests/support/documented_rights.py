@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 
 from lastlogin_stack.layout import PROJECT_ROOT
 from tests.support.secured_kafka import Right
@@ -16,15 +15,9 @@ _CLUSTER = "kafka-cluster"
 _KINDS = {"--topic": "topic", "--group": "group"}
 
 
-def kafka_rights(user: str, *pages: Path) -> list[Right]:
-    """What the `kafka-acls.sh` commands of these pages (without any: of README.md) give to `user`."""
-    return [
-        right
-        for page in pages or (_README,)
-        for command in _commands(page)
-        if f"User:{user}" in command
-        for right in _granted(command)
-    ]
+def kafka_rights(user: str) -> list[Right]:
+    """What the `kafka-acls.sh` commands of README.md give to `user`."""
+    return [right for command in _commands() if f"User:{user}" in command for right in _granted(command)]
 
 
 def cassandra_rights(role: str) -> list[str]:
@@ -32,9 +25,9 @@ def cassandra_rights(role: str) -> list[str]:
     return re.findall(rf"^GRANT .* TO {role}(?=;$)", _README.read_text("utf-8"), re.MULTILINE)
 
 
-def _commands(page: Path) -> Iterator[list[str]]:
-    for line in page.read_text("utf-8").replace("\\\n", " ").splitlines():
-        if line.lstrip().startswith(("$acl ", "kafka-acls.sh ")):
+def _commands() -> Iterator[list[str]]:
+    for line in _README.read_text("utf-8").replace("\\\n", " ").splitlines():
+        if line.lstrip().startswith("$acl "):
             yield shlex.split(line, comments=True)
 
 
@@ -46,4 +39,4 @@ def _granted(command: list[str]) -> Iterator[Right]:
     for operation, (kind, name) in product(operations, resources):
         # Kafka's AclOperation spells DescribeConfigs DESCRIBE_CONFIGS.
         spelt = {"DESCRIBECONFIGS": "DESCRIBE_CONFIGS", "ALTERCONFIGS": "ALTER_CONFIGS"}.get(operation, operation)
-        yield Right(spelt, kind, name, prefixed="prefixed" in command)
+        yield Right(spelt, kind, name)

@@ -133,19 +133,17 @@ class SecuredKafka:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What one ACL allows: an operation (WRITE) on a topic, a group or the cluster; all whose names begin so."""
+    """What one ACL allows: an operation (WRITE) on a topic, a group or the cluster."""
 
     operation: str
     kind: str
     name: str
-    prefixed: bool = False
 
     def binding(self, user: str) -> AclBinding:
         """Return it as Kafka's client takes it."""
         kind = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.BROKER}[self.kind]
-        pattern = ResourcePatternType.PREFIXED if self.prefixed else ResourcePatternType.LITERAL
-        operation = AclOperation[self.operation]
-        return AclBinding(kind, self.name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
+        operation, literal = AclOperation[self.operation], ResourcePatternType.LITERAL
+        return AclBinding(kind, self.name, literal, f"User:{user}", "*", operation, AclPermissionType.ALLOW)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
-"""Each program, Kafka's own tools among them, with exactly the rights that the documentation names for it."""
+"""Each program, with exactly the rights that the documentation names for it."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,14 +8,10 @@ from pathlib import Path
 
 import pytest
 from cassandra.protocol import ConfigurationException
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Message, Producer
 
 from lastlogin_schemas.topics import DEAD_LETTERS, EVENTS, QUARANTINE
-from lastlogin_stack.jars import KAFKA_JARS, class_path
-from lastlogin_stack.kafka import KAFKA_JVM
-from lastlogin_stack.layout import PROJECT_ROOT
 from lastlogin_stack.readback import StatsTable
-from lastlogin_stack.server import find_program
 from tests.integration.secured.conftest import (
     ADMIN,
     CARE,
@@ -29,14 +24,12 @@ from tests.integration.secured.conftest import (
     make_role,
 )
 from tests.support.dict_client import write
-from tests.support.documented_rights import kafka_rights
 from tests.support.process import ServiceProcess, wait_until
 from tests.support.producer import ProducerProcess
 from tests.support.secured_cassandra import ADMIN as CASSANDRA_ADMIN
 from tests.support.secured_kafka import Right
 
 
-OPERATIONS = PROJECT_ROOT / "docs" / "operations.md"
 USER = "least@example.org"
 # Who is given what one command needs.
 TOOLS = "tools"
@@ -148,43 +141,35 @@ def test_a_replay(secured: Secured, recorded: str, tools: str, tmp_path: Path) -
     assert 0 == ended.code, ended.err
 
 
-def test_kafkas_own_tools(secured: Secured, recorded: str, tools: str, tmp_path: Path) -> None:
-    """Those commands of the documentation, with the rights that stand beside them."""
+def test_dead_letters(secured: Secured, recorded: str, tools: str) -> None:
+    """Describe and Read on them to look and to choose, Delete to drop."""
     assert recorded
-    ours = kafka_rights(ADMIN, OPERATIONS)
-    assert [Right("READ", "group", "console-consumer-", prefixed=True)] == ours
-    secured.kafka.allow(tools, [*ours, Right("READ", "topic", DEAD_LETTERS)])
-    seen = kafka_tool(
-        secured,
-        tmp_path,
-        "consumer.ConsoleConsumer",
-        *("--topic", DEAD_LETTERS, "--from-beginning", "--max-messages", "1"),
-        *("--timeout-ms", "30000", "--formatter-property", "print.headers=true"),
-    )
-    assert "reason:unknown_framing" in seen
-    group = ("consumer.group.ConsumerGroupCommand", "--group", GROUP)
-    secured.kafka.allow(tools, [Right("DESCRIBE", "group", GROUP), Right("DESCRIBE", "topic", EVENTS)])
-    assert EVENTS in kafka_tool(secured, tmp_path, *group, "--describe")
-    secured.kafka.allow(tools, [Right("READ", "group", GROUP), Right("READ", "topic", EVENTS)])
-    reset = ("--topic", EVENTS, "--reset-offsets", "--to-earliest", "--execute")
-    assert EVENTS in kafka_tool(secured, tmp_path, *group, *reset)
+    secured.kafka.allow(tools, [Right("READ", "topic", DEAD_LETTERS), Right("WRITE", "topic", EVENTS)])
+    settings = secured.to_kafka(tools)
+    listed, replayed = (secured.run(OPS, "dlq", *each, **settings) for each in (("list",), ("replay", "--yes")))
+    assert (0, 1) == (listed.code, replayed.code), listed.err + replayed.err
+    assert "unknown_framing" in listed.out
+    assert "unknown_framing" in replayed.out
+    drop = ("dlq", "drop", "--before", "0:1", "--yes")
+    assert "Delete" in secured.run(OPS, *drop, **settings).err
+    secured.kafka.allow(tools, [Right("DELETE", "topic", DEAD_LETTERS)])
+    assert 0 == secured.run(OPS, *drop, **settings).code
 
 
-def kafka_tool(secured: Secured, directory: Path, name: str, *arguments: str) -> str:
-    """Run one of Kafka's commands as the user `tools`, as its script would."""
-    module = "org.apache.kafka.common.security.scram.ScramLoginModule"
-    properties = directory / "client.properties"
-    properties.write_text(
-        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nssl.truststore.type=PEM\n"
-        f"ssl.truststore.location={secured.kafka.certificates / 'authority.pem'}\n"
-        f'sasl.jaas.config={module} required username="{TOOLS}" password="{PASSWORD}";\n'
-    )
-    command = [find_program("java"), *KAFKA_JVM.arguments(directory), "-cp", class_path(KAFKA_JARS)]
-    command += [f"org.apache.kafka.tools.{name}", "--bootstrap-server", secured.kafka.tls("SECURE")]
-    command += ["--command-config", str(properties), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert "Authorization" not in done.stdout + done.stderr
-    return done.stdout
+def test_replay_and_skip(secured: Secured, recorded: str) -> None:
+    """What the consumer itself may do is enough for both, also for the dead letter of what is skipped."""
+    assert recorded
+    consumer = secured.to_kafka(CONSUMER) | secured.to_cassandra("lastlogin_consumer")
+    replayed = secured.run(CONSUMER, "replay", "--since", "1h", **consumer)
+    assert 0 == replayed.code, replayed.err
+    published: list[Message] = []
+    garbage = Producer({"bootstrap.servers": secured.kafka.plain})
+    garbage.produce(EVENTS, b"no event", b"y", callback=lambda _, message: published.append(message))
+    assert 0 == garbage.flush(20)
+    place = ("--partition", str(published[0].partition()), "--to", str((published[0].offset() or 0) + 1))
+    skipped = secured.run(CONSUMER, "skip", "--topic", EVENTS, *place, "--yes", **consumer)
+    assert 0 == skipped.code, skipped.err
+    assert "1 set aside), 0 given up" in skipped.out
 
 
 def test_subscribers(secured: Secured, recorded: str) -> None:
