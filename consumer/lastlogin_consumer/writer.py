@@ -283,8 +283,10 @@ class Writer:
         try:
             await _on_thread(table.knock)
         except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
-            self._locked_out = explain(error) if is_wrong(error) else None
-            self._report(error)
+            # Meanwhile the driver may have come back by itself.
+            if self._trying_again:
+                self._locked_out = explain(error) if is_wrong(error) else None
+                self._report(error)
         else:
             self._locked_out = None
             if self._table is table:
@@ -330,6 +332,7 @@ class Writer:
         """Rows of one partition are written; so many others still wait."""
         if self._failing and not waiting:
             self._failing = False
+            self._locked_out = None
             _log.info("Cassandra acknowledges all rows again", action="cassandra_back")
 
     def _report(self, error: BaseException, **context: object) -> None:

@@ -41,8 +41,10 @@ class Nodes:
     def __init__(self, refuses: Callable[[Login], bool] = lambda _login: False) -> None:
         self.refuses = refuses
         self.knocks = 0
-        # What a knock is answered with.
+        # What a knock is answered with, and when.
         self.lock: Exception | None = None
+        self.answering = threading.Event()
+        self.answering.set()
         self.refusal: Exception = DENIED
         self.unanswered: set[str] = set()
         self.looks = self.sessions = self.closed = 0
@@ -67,6 +69,7 @@ class Nodes:
 
     def knock(self) -> None:
         """Say what keeps the driver from all of them, if anything."""
+        self.answering.wait(10)
         self.knocks += 1
         if self.lock is not None:
             raise NoHostAvailable("No node lets us in", {"c:9042": self.lock})
@@ -274,3 +277,40 @@ async def test_nodes_that_the_driver_has_given_up(monkeypatch: pytest.MonkeyPatc
     assert nodes.sessions > 1
     assert ["no node answers", "Cassandra refuses the login"] == [line["why"].partition(":")[0] for line in said[:2]]
     assert "session_replaced" == said[2]["action"]
+
+
+async def test_a_reason_ends_with_its_outage() -> None:
+    """What kept the driver out until it came back by itself is not told of the next outage."""
+    nodes = Nodes(lambda _login: True)
+    nodes.refusal = NoHostAvailable("Unable to complete the operation against any hosts", {})
+    nodes.lock = cassandra.AuthenticationFailed("Bad credentials")
+    writer = await _writer(nodes)
+    for told in ("check username and password", "no node answers"):
+        nodes.refuses = lambda _login: True
+        writing = asyncio.create_task(writer.write(_logins("a")))
+        await until(lambda told=told: told in str(writer.problem))
+        nodes.refuses = lambda _login: False
+        await writing
+    await writer.close(1)
+
+
+async def test_a_knock_that_ends_after_the_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing any more: rows are acknowledged by then."""
+    monkeypatch.setattr("lastlogin_consumer.writer._KNOCK_EVERY_S", 0)
+    nodes = Nodes(lambda _login: True)
+    nodes.refusal = NoHostAvailable("Unable to complete the operation against any hosts", {})
+    nodes.lock = cassandra.AuthenticationFailed("Bad credentials")
+    nodes.answering.clear()
+    writer = await _writer(nodes)
+    with capture_logs() as said:
+        writing = asyncio.create_task(writer.write(_logins("a")))
+        await until(lambda: writer.problem is not None)
+        nodes.refuses = lambda _login: False
+        await writing
+        knocking = writer._knocking
+        assert knocking is not None
+        nodes.answering.set()
+        await knocking
+
+    assert 1 == nodes.knocks
+    assert ["cassandra_failing", "cassandra_back"] == [line["action"] for line in said]
