@@ -133,7 +133,7 @@ class Consumer:
 
     def _why_away(self) -> str:
         """What aiokafka has complained of last: it raises nothing while it works."""
-        complaint = self._complaint.text if self._complaint is not None else ""
+        complaint = self._complaint.taken() if self._complaint is not None else ""
         return in_words(KafkaConnectionError("no answer"), complaint, self._settings.kafka).message
 
     def _standstill_s(self) -> float:

@@ -47,6 +47,11 @@ class LastComplaint(logging.Handler):
         if (text := record.getMessage()).startswith(self._begin):
             self.text = text
 
+    def taken(self) -> str:
+        """Return it once: what is told of one outage says nothing of the next."""
+        text, self.text = self.text, ""
+        return text
+
 
 @contextmanager
 def last_complaint(begin: str = "") -> Iterator[LastComplaint]:

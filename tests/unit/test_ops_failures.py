@@ -1,5 +1,7 @@
 """What Kafka's and Cassandra's clients say, in words; their texts are as real servers gave them."""
 
+import logging
+
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
 from cassandra import AuthenticationFailed, DriverException, InvalidRequest, OperationTimedOut, Unauthorized
@@ -9,7 +11,7 @@ from lastlogin_ops.reader import failure_in_words
 from lastlogin_service.cassandra import CassandraSettings
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings
-from lastlogin_service.kafka_admin import check, in_words
+from lastlogin_service.kafka_admin import check, in_words, last_complaint
 
 
 KAFKA = KafkaSettings(bootstrap_servers=["k:9092"])
@@ -51,6 +53,17 @@ def test_nothing_said() -> None:
 
     assert in_words(BOOTSTRAP, complaint, KAFKA).message == message
     assert in_words(BOOTSTRAP, complaint, TLS).message == f"{message}, or a certificate was not accepted"
+
+
+def test_complaints_of_another_outage() -> None:
+    """The last complaint of the wanted kind is taken once; a later outage has its own, or none."""
+    logger = logging.getLogger("aiokafka.test")
+    with last_complaint("Unable connect") as complaint:
+        logger.error("Unable connect to k1")
+        logger.error("Unable connect to k2")
+        logger.error("Heartbeat failed")
+
+        assert ("Unable connect to k2", "") == (complaint.taken(), complaint.taken())
 
 
 def test_rights_in_kafka() -> None:
