@@ -252,15 +252,16 @@ def test_batches(found: dict[str, str | None], words: str) -> None:
 
 
 def test_guardrails() -> None:
-    """Limits on times of writes that a login may reach: ahead by a wrong clock, behind after an outage."""
+    """Limits on times that a login may reach are no more than a warning: Cassandra holds no batch against them."""
     ahead = {"maximum_timestamp_fail_threshold": "1m"}
     behind = {"minimum_timestamp_fail_threshold": "1d"}
 
     assert "ok no limit on times" in settings({"commitlog_sync": "batch"})[2]
     assert "ok no limit on times" in settings({"maximum_timestamp_fail_threshold": "1h"} | behind, events_s=3_600)[2]
-    assert "warning n0 refuses rows more than 1 min ahead" == settings(ahead)[2]
-    assert "error n0 refuses rows older than 1 d, events are kept 7 d" == settings(behind, events_s=7 * DAY_S)[2]
-    assert "error n0 refuses rows older than 1 d, events are kept for ever" == settings(behind, events_s=None)[2]
+    assert "warning n0 is set to refuse rows more than 1 min ahead" == settings(ahead)[2]
+    refuses = "warning n0 is set to refuse rows older than 1 d, events are kept"
+    assert f"{refuses} 7 d" == settings(behind, events_s=7 * DAY_S)[2]
+    assert f"{refuses} for ever" == settings(behind, events_s=None)[2]
 
 
 def test_shape() -> None:
@@ -324,7 +325,9 @@ def test_right_on_the_table(role: Role | None, level: str) -> None:
     [line] = table.right(TABLE, role, "MODIFY")
 
     assert ("table.modify", level) == (line.check, line.level)
-    assert level == "ok" or "GRANT MODIFY ON TABLE k.t TO r" in line.do
+    if level != "ok":
+        # To who may do too much nothing is granted.
+        assert (role is not None and role.is_superuser) != ("GRANT MODIFY ON TABLE k.t TO r" in line.do)
 
 
 def test_backends() -> None:

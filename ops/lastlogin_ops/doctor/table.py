@@ -75,7 +75,7 @@ def right(table: TableMapping, role: Role | None, permission: str) -> Iterator[L
     grant = f"in cqlsh: GRANT {permission} ON TABLE {name_of(table)} TO {plain(role.name)}"
     if role.is_superuser:
         found = f"{role.name} is a superuser: it may do everything, and guardrails do not hold for it"
-        yield warning(check, found, f"give the consumer a role of its own; {grant}")
+        yield warning(check, found, f"use a role that is none, with no more than {permission} on {name_of(table)}")
     elif role.grants is None:
         yield warning(check, f"what {role.name} may do is not known", f"where it lacks the right, {grant}")
     elif any((resource, permission) in role.grants for resource in _resources(table)):

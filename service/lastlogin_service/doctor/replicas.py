@@ -31,7 +31,7 @@ def replica_lines(name: str, partitions: Sequence[Partition], needed: int, broke
         yield error(check, f"{name}: no leader in the partitions {listed(leaderless)}", "look at the brokers")
     if below:
         found = f"{name}: fewer copies in sync than min.insync.replicas ({needed}) in the partitions {listed(below)}"
-        do = "messages for these wait in the spool: look at the brokers"
+        do = "what is written to these waits: look at the brokers"
         if copies < needed:
             do = f"there are only {copies} copies: mend the topic's replication factor or min.insync.replicas"
         yield error(check, found, do)
