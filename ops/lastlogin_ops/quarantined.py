@@ -13,7 +13,7 @@ from lastlogin_schemas.errors import Undecodable
 from lastlogin_schemas.event import LoginEvent, RawWrite
 from lastlogin_schemas.headers import message_headers
 from lastlogin_schemas.schema import Schema
-from lastlogin_service.moments import at_ms
+from lastlogin_service.moments import at_ms, at_us
 
 
 # In the place of a reason, for a record that is no sound RawWrite.
@@ -47,10 +47,7 @@ class Quarantined(Found):
     def _time(self, zone: tzinfo | None) -> str:
         if isinstance(self.message, Undecodable):
             return at_ms(self.record.timestamp, zone)
-        try:
-            return at_ms(self.message.received_at_us // 1_000, zone)
-        except (OverflowError, ValueError):
-            return f"{self.message.received_at_us} us"
+        return at_us(self.message.received_at_us, zone)
 
     def _told(self) -> dict[str, Any]:
         write = self.message

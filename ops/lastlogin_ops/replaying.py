@@ -111,9 +111,9 @@ class Outcome:
 
 
 def _line(reason: str, share: Share, *, published: bool) -> str:
-    text = f"{short(reason)}: {records(share.records)}; {share.published} {'' if published else 'would be '}published"
+    text = f"{reason}: {records(share.records)}; {share.published} {'' if published else 'would be '}published"
     for why, count in share.passed.items():
         text += f"; {count} {'is' if count == 1 else 'are'} {why}"
     for why, count in share.unfit.most_common():
-        text += f"; {count} still do{'es' * (count == 1)} not fit, {short(why)}: {short(share.why[why])}"
+        text += f"; {count} still do{'es' * (count == 1)} not fit, {why}: {short(share.why[why])}"
     return text

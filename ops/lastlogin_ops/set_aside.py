@@ -179,7 +179,7 @@ class Tally:
 
     def lines(self) -> list[str]:
         """A line for each reason, the most frequent first."""
-        return [f"{count:>9}  {short(reason)}" for reason, count in self.reasons.most_common()]
+        return [f"{count:>9}  {reason}" for reason, count in self.reasons.most_common()]
 
     def between(self, zone: tzinfo | None = None) -> str:
         """The times, for people."""
@@ -210,7 +210,8 @@ def records(count: int) -> str:
 
 
 def bounded(reason: str, known: Mapping[str, object]) -> str:
-    """Return the reason, or the one for all others when there are too many already."""
+    """Return the reason, cut, or the one for all others when there are too many already."""
+    reason = short(reason)
     return reason if reason in known or len(known) < MAX_REASONS else _OTHER_REASONS
 
 

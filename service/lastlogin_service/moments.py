@@ -31,8 +31,12 @@ def at_ms(milliseconds: int, zone: tzinfo | None) -> str:
 
 def at_us(microseconds: int, zone: tzinfo | None) -> str:
     """As `at_ms`, from microseconds."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return moment.astimezone(zone).isoformat(" ", "milliseconds")
+    try:
+        moment = (_EPOCH + timedelta(microseconds=microseconds)).astimezone(zone)
+    except (OverflowError, ValueError):
+        # Times of records are whatever their writers say, and may be beyond any calendar.
+        return f"{microseconds}us"
+    return moment.isoformat(" ", "milliseconds")
 
 
 def iso_ms(milliseconds: int) -> str:

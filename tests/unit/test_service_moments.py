@@ -1,10 +1,10 @@
 """Times as people type them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from lastlogin_service.moments import start_of
+from lastlogin_service.moments import at_ms, at_us, iso_ms, start_of
 
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -37,3 +37,11 @@ def test_since_that_is_none(since: str) -> None:
     """Everything else is refused with what would be good."""
     with pytest.raises(ValueError, match=r"must be like 90s, 30m, 2h or 7d, or a time such as"):
         start_of(since, NOW)
+
+
+def test_times_beyond_any_calendar() -> None:
+    """They are numbers, also where only the zone takes them beyond it."""
+    assert "9223372036854775807us" == at_us(2**63 - 1, None)
+    assert "9223372036854775807000us" == at_ms(2**63 - 1, UTC) == iso_ms(2**63 - 1)
+    last_hour_us = (datetime(9999, 12, 31, 23, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert f"{last_hour_us}us" == at_us(last_hour_us, timezone(timedelta(hours=2)))
