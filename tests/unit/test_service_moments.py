@@ -43,5 +43,6 @@ def test_times_beyond_any_calendar() -> None:
     """They are numbers, also where only the zone takes them beyond it."""
     assert "9223372036854775807us" == at_us(2**63 - 1, None)
     assert "9223372036854775807000us" == at_ms(2**63 - 1, UTC) == iso_ms(2**63 - 1)
-    last_hour_us = (datetime(9999, 12, 31, 23, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    last_hour = datetime(9999, 12, 31, 23, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    last_hour_us = last_hour // timedelta(microseconds=1)
     assert f"{last_hour_us}us" == at_us(last_hour_us, timezone(timedelta(hours=2)))

@@ -57,7 +57,9 @@ def options(table: TableMapping, found: Mapping[str, Any]) -> Iterator[Line]:
         what = f"{compaction} of {name} is for rows that are never written again, and every login writes one again"
         lines.append(
             warning(
-                check, what, f"in cqlsh: ALTER TABLE {name} WITH compaction = {{'class': 'SizeTieredCompactionStrategy'}}"
+                check,
+                what,
+                f"in cqlsh: ALTER TABLE {name} WITH compaction = {{'class': 'SizeTieredCompactionStrategy'}}",
             )
         )
     if not found["gc_grace_seconds"]:
