@@ -70,6 +70,8 @@ def partition(number: int, replicas: int, isr: int, leader: int = 1) -> Partitio
         ),
         ([partition(0, 1, 1)], 1, 5, [("warning", "t: 1 copies on 5 brokers")]),
         ([partition(0, 3, 3)], 1, 3, [("warning", "t: min.insync.replicas is 1: a message may be lost")]),
+        ([partition(0, 3, 3)], None, 3, [("ok", "t: 1 partitions, 3 copies, all in sync, how many are needed is not")]),
+        ([partition(0, 3, 2)], None, 3, [("warning", "t: not all copies are in sync in the partitions 0")]),
         (
             [partition(number, 3, 2) for number in range(10)],
             2,
@@ -78,8 +80,11 @@ def partition(number: int, replicas: int, isr: int, leader: int = 1) -> Partitio
         ),
     ],
 )
-def test_replicas(partitions: list[Partition], needed: int, brokers: int, told: list[tuple[str, str]]) -> None:
-    """Below the minimum is an error, behind or few a warning; on a single broker one copy is as good as it gets."""
+def test_replicas(partitions: list[Partition], needed: int | None, brokers: int, told: list[tuple[str, str]]) -> None:
+    """Below the minimum is an error, behind or few a warning; on a single broker one copy is as good as it gets.
+
+    Of a minimum that may not be seen nothing is said.
+    """
     lines = list(replica_lines("t", partitions, needed, brokers))
 
     assert len(told) == len(lines)

@@ -20,9 +20,10 @@ class Partition:
     isr: Sequence[int]
 
 
-def replica_lines(name: str, partitions: Sequence[Partition], needed: int, brokers: int) -> Iterator[Line]:
-    """Judge where a topic's copies are, `needed` of which must be in sync for a write."""
+def replica_lines(name: str, partitions: Sequence[Partition], told: int | None, brokers: int) -> Iterator[Line]:
+    """Judge where a topic's copies are, `told` of which must be in sync for a write; None: that is not known."""
     check = "kafka.replicas"
+    needed = 1 if told is None else told
     copies = min((len(each.replicas) for each in partitions), default=0)
     leaderless = [each.number for each in partitions if each.leader < 0]
     below = [each.number for each in partitions if each.leader >= 0 and len(each.isr) < needed]
@@ -41,11 +42,12 @@ def replica_lines(name: str, partitions: Sequence[Partition], needed: int, broke
         )
     if copies < min(_WIDELY_KEPT, brokers):
         yield warning(check, f"{name}: {copies} copies on {brokers} brokers", "raise its replication factor to 3")
-    elif needed < min(2, copies):
+    elif told is not None and told < min(2, copies):
         found = f"{name}: min.insync.replicas is 1: a message may be lost with a single broker"
         yield warning(check, found, "mend it with `lastlogin topics apply`")
     elif not (leaderless or behind or below):
-        yield ok(check, f"{name}: {len(partitions)} partitions, {copies} copies, all in sync, {needed} needed")
+        how_many = "how many are needed is not known" if told is None else f"{told} needed"
+        yield ok(check, f"{name}: {len(partitions)} partitions, {copies} copies, all in sync, {how_many}")
 
 
 def listed(numbers: Sequence[int]) -> str:

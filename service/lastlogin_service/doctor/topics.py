@@ -68,7 +68,7 @@ async def look(
         lines.append(_right(name, rights[name], found_topic["authorized_operations"], elsewhere))
         code, _, entries = await topic_configs(client, name)
         configs = {} if code else {entry[0]: entry[1] or "" for entry in entries}
-        needed = int(configs.get("min.insync.replicas", 1))
+        needed = int(configs["min.insync.replicas"]) if configs else None
         topics[name] = Topic([_partition(each) for each in found_topic["partitions"]], configs)
         lines += replica_lines(name, topics[name].partitions, needed, brokers)
     return lines, topics
