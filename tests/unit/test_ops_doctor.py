@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from lastlogin_ops.doctor import clocks, group, keeping, ring, table
 from lastlogin_ops.doctor.group import Group, Position
 from lastlogin_ops.doctor.ring import Node, Ring
-from lastlogin_ops.doctor.subject import Subject, configuration
 from lastlogin_ops.doctor.table import Role
 from lastlogin_schemas.columns import Column
 from lastlogin_schemas.table import ServiceColumns, TableMapping
@@ -366,65 +364,3 @@ def test_clocks_of_nodes() -> None:
 def test_own_clock(appended_s: float | None, kept: bool | None, words: str) -> None:  # noqa: FBT001 - the kernel's word
     """No record was appended in the future: one that seems so tells that this host is behind."""
     assert [words] == told(clocks.own(appended_s, 100.0, kept=kept))
-
-
-KAFKA = {"KAFKA__BOOTSTRAP_SERVERS": "k:9092", "CASSANDRA__CONTACT_POINTS": "c"}
-
-
-def configured(
-    monkeypatch: pytest.MonkeyPatch, command: Mapping[str, str], consumer: Mapping[str, str]
-) -> tuple[Subject | None, list[str]]:
-    """Read settings of the command and of the consumer from the environment."""
-    for name, value in ({f"CONSUMER_{name}": value for name, value in consumer.items()} | dict(command)).items():
-        monkeypatch.setenv(f"LASTLOGIN_{name}", value)
-    subject, _, lines = configuration(None, None)
-    return subject, [f"{line.check} {line.level} {line.found}" for line in lines]
-
-
-def test_the_consumers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They go before the command's, and what both say otherwise is told by key."""
-    other = {"LAG__GROUP": "g", "COLUMNS__USER": "userid", "TOPICS__EVENTS": "e", "CASSANDRA__TABLE": "t"}
-    subject, lines = configured(monkeypatch, KAFKA | other, KAFKA | {"TTL_S": "60"})
-
-    assert subject is not None
-    assert (True, "lastlogin-consumer", 60) == (
-        subject.is_consumer,
-        subject.group,
-        subject.table and subject.table.ttl_s,
-    )
-    assert [
-        "configuration ok environment",
-        "configuration.consumer ok environment",
-        "configuration.same warning topics.events is e, the consumer's topics.events is lastlogin.events",
-        "configuration.same warning lag.group is g, the consumer's group is lastlogin-consumer",
-        "configuration.same warning cassandra.table is t, the consumer's cassandra.table is dovecot_stats",
-        "configuration.same warning columns.user is userid, the consumer's columns.user is user",
-    ] == lines
-
-
-def test_the_command_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the consumer's settings the command's are looked at, and that is said."""
-    subject, [_, said] = configured(monkeypatch, KAFKA, {})
-
-    assert subject is not None
-    assert (False, "lastlogin-consumer") == (subject.is_consumer, subject.group)
-    assert "configuration.consumer warning the consumer's settings are not here" in said
-
-
-def test_the_consumer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of the consumer needs no settings of the command; bad ones are told, and the consumer's looked at."""
-    subject, lines = configured(monkeypatch, {"LAG__GROOP": "g"}, KAFKA)
-
-    assert subject is not None
-    assert subject.is_consumer
-    assert ["configuration error", "configuration.consumer ok"] == [" ".join(line.split()[:2]) for line in lines]
-
-
-def test_nothing_that_can_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With neither there is nothing to look at; a file that cannot be read is somebody else's."""
-    monkeypatch.setenv("LASTLOGIN_LAG__GROOP", "g")
-    subject, _, lines = configuration(None, tmp_path)
-
-    assert subject is None
-    [unreadable] = [line for line in lines if line.found.startswith(f"{tmp_path}: cannot be read")]
-    assert "ask the doctor as root, or as the user that the file is for" == unreadable.do
