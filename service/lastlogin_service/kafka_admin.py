@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError, for_code
+from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError, RequestTimedOutError, for_code
 
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
@@ -111,6 +111,9 @@ def in_words(error: KafkaError, complaint: str, settings: KafkaSettings) -> Exit
     for refusal, what in _REFUSALS:
         if refusal in cause:
             return Exit(CONFIG, f"Kafka at {servers} cannot be used, {what}: {cause}")
+    # aiokafka itself raises the one when nothing was answered.
+    if isinstance(error, BrokerResponseError) and not isinstance(error, RequestTimedOutError):
+        return Exit(UNAVAILABLE, f"Kafka at {servers} answers with an error: {cause}")
     if cause.endswith((":", "closed")):
         # All that aiokafka says when a request times out, when TLS and plaintext meet, and when our
         # certificate is not accepted.

@@ -3,7 +3,13 @@
 import logging
 
 import pytest
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    PolicyViolationError,
+    RequestTimedOutError,
+)
 from cassandra import AuthenticationFailed, DriverException, InvalidRequest, OperationTimedOut, Unauthorized
 from cassandra.cluster import NoHostAvailable
 
@@ -92,6 +98,17 @@ def test_other_failure_of_kafka() -> None:
     assert in_words(KafkaError("odd"), "an old complaint", KAFKA).message == (
         "Kafka does not answer at k:9092: KafkaError: odd"
     )
+
+
+def test_a_broker_that_answers() -> None:
+    """It is not said to be away; a request that has timed out is no answer."""
+    told = in_words(PolicyViolationError("no"), "", KAFKA)
+
+    assert (69, True) == (
+        told.code,
+        told.message.startswith("Kafka at k:9092 answers with an error: [Error 44] Policy"),
+    )
+    assert in_words(RequestTimedOutError(), "", KAFKA).message.startswith("Kafka does not answer at k:9092: [Error 7]")
 
 
 @pytest.mark.parametrize(
