@@ -134,9 +134,12 @@ async def _ranges(
         for place in places:
             partition = by_number.get(place.partition)
             if partition is None or not first[partition] <= place.offset < ends[partition]:
-                has = (
-                    f"it has {first[partition]} to {ends[partition] - 1}" if partition else "there is no such partition"
-                )
+                if partition is None:
+                    has = "there is no such partition"
+                elif first[partition] == ends[partition]:
+                    has = "the partition is empty"
+                else:
+                    has = f"it has {first[partition]} to {ends[partition] - 1}"
                 raise Exit(_NOT_FOUND, f"there is no record {place} any more, or yet: {has}")
         return [Range(by_number[each.partition], each.offset, each.offset + 1) for each in sorted(set(places))]
     if since_ms is not None:

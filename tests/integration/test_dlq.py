@@ -184,7 +184,9 @@ def test_where_its_records_go(world: Audited) -> None:
 
 
 def test_places_and_topics_that_are_not_there(world: Audited) -> None:
-    """A place beyond the end is never dropped: a sentence and 1. Topics that are missing are a sentence and 78."""
+    """A place beyond the end is neither shown nor dropped: a sentence and 1. Missing topics: a sentence and 78."""
+    nothing = "lastlogin: there is no record 0:0 any more, or yet: the partition is empty\n"
+    assert dlq(world, "show", "0:0") == Ended(1, "", nothing)
     world.letter(partition=0, offset=0)
 
     for place, has in (("0:2", "the partition ends before 1"), ("7:0", "there is no such partition")):
