@@ -283,13 +283,13 @@ class Writer:
         try:
             await _on_thread(table.knock)
         except Exception as error:  # noqa: BLE001 - reported; whoever has rows to write tries again
-            # Meanwhile the driver may have come back by itself.
+            # Else the driver has come back by itself meanwhile.
             if self._trying_again:
                 self._locked_out = explain(error) if is_wrong(error) else None
                 self._report(error)
         else:
             self._locked_out = None
-            if self._table is table:
+            if self._table is table and self._trying_again:
                 self._replace_session()
         await asyncio.sleep(_KNOCK_EVERY_S)
 

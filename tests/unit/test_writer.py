@@ -294,12 +294,13 @@ async def test_a_reason_ends_with_its_outage() -> None:
     await writer.close(1)
 
 
-async def test_a_knock_that_ends_after_the_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says nothing any more: rows are acknowledged by then."""
+@pytest.mark.parametrize("lock", [None, cassandra.AuthenticationFailed("Bad credentials")])
+async def test_a_knock_that_ends_after_the_outage(lock: Exception | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing any more, and the session is kept: rows are acknowledged by then."""
     monkeypatch.setattr("lastlogin_consumer.writer._KNOCK_EVERY_S", 0)
     nodes = Nodes(lambda _login: True)
     nodes.refusal = NoHostAvailable("Unable to complete the operation against any hosts", {})
-    nodes.lock = cassandra.AuthenticationFailed("Bad credentials")
+    nodes.lock = lock
     nodes.answering.clear()
     writer = await _writer(nodes)
     with capture_logs() as said:
@@ -312,5 +313,5 @@ async def test_a_knock_that_ends_after_the_outage(monkeypatch: pytest.MonkeyPatc
         nodes.answering.set()
         await knocking
 
-    assert 1 == nodes.knocks
+    assert (1, 1) == (nodes.knocks, nodes.sessions)
     assert ["cassandra_failing", "cassandra_back"] == [line["action"] for line in said]
