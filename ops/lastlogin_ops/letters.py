@@ -50,7 +50,9 @@ class DeadLetter(Found):
 
     def _told(self) -> dict[str, Any]:
         unreadable = self.message if isinstance(self.message, Undecodable) else None
-        where = {name: getattr(self.story, name) for name in ("topic", "partition", "offset")} if self.story else None
+        story = self.story
+        # Kafka's own limit of a topic's name.
+        where = {"topic": story.topic[:249], "partition": story.partition, "offset": story.offset} if story else None
         return {"of": where, "undecodable": unreadable and unreadable.reason}
 
     def _contents(self) -> dict[str, Any]:

@@ -2,9 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from lastlogin_ops.set_aside import Found, bounded, records, short
+
+
+# Messages of one replay that are known again: 20 MB. More than these are published however often they are there.
+_REMEMBERED = 200_000
 
 
 class Message(NamedTuple):
@@ -45,6 +50,7 @@ class Outcome:
     """What became of all records. What is published is counted by who publishes it, when Kafka has it."""
 
     shares: dict[str, Share] = field(default_factory=dict)
+    _known: set[bytes] = field(default_factory=set)
 
     @property
     def published(self) -> int:
@@ -66,16 +72,29 @@ class Outcome:
         return self.shares.setdefault(bounded(found.reason, self.shares), Share())
 
     def add(self, found: Found, verdict: Message | Unfit | Passed) -> Message | None:
-        """Count a record unless it is to be published: then return the message."""
+        """Count a record unless it is to be published: then return the message.
+
+        A copy is not published again: of a login that was replayed and refused once more there are two records, and
+        each further replay would double them.
+        """
         share = self.share_of(found)
         share.records += 1
         if isinstance(verdict, Message):
-            return verdict
+            if self._is_new(verdict):
+                return verdict
+            verdict = Passed("left out as a copy")
         if isinstance(verdict, Passed):
             share.passed[verdict.why] += 1
         else:
             self.refuse(found, verdict)
         return None
+
+    def _is_new(self, message: Message) -> bool:
+        digest = blake2b(message.value, digest_size=16).digest()
+        is_new = digest not in self._known
+        if is_new and len(self._known) < _REMEMBERED:
+            self._known.add(digest)
+        return is_new
 
     def refuse(self, found: Found, unfit: Unfit) -> None:
         """Count a record that is no login today either."""

@@ -23,6 +23,8 @@ MAX_REASONS = 100
 _OTHER_REASONS = "(others)"
 # Of text from the record in a list; `show` has all of it.
 _MAX_CHARACTERS = 160
+# Of the same for programs.
+_MAX_DOCUMENTED = 1_000
 _REASON_WIDTH, _BACKEND_WIDTH = 12, 20
 
 Checksum = Literal["good", "none", "wrong"]
@@ -94,7 +96,13 @@ class Found(ABC):
         ).rstrip()
 
     def document(self) -> dict[str, Any]:
-        """Return the same for programs."""
+        """Return the same for programs, long text cut."""
+        return {
+            name: value[:_MAX_DOCUMENTED] if isinstance(value, str) else value
+            for name, value in self._document().items()
+        }
+
+    def _document(self) -> dict[str, Any]:
         return {
             "topic": self.record.topic,
             "partition": self.place.partition,
@@ -111,7 +119,7 @@ class Found(ABC):
 
     def whole_document(self) -> str:
         """One JSON object with everything; bytes are text where they are UTF-8, else `{"hex": ...}`."""
-        return json.dumps(self.document() | self._contents())
+        return json.dumps(self._document() | self._contents())
 
     def whole_text(self, zone: tzinfo | None = None) -> str:
         """Everything, in lines for people; what cannot be printed is escaped."""

@@ -26,7 +26,7 @@ from lastlogin_service.scan import scanning
 from lastlogin_service.since import Since
 
 
-# Lines are kept until the topic is read, for the newest count: 20 MB at most.
+# Lines are kept until the topic is read, for the newest count: 20 MB at most, as JSON 200 MB.
 _LINES, _MAX_LINES = 1_000, 50_000
 
 _DROP_HELP = """Delete records from Kafka for good.

@@ -36,9 +36,11 @@ def test_line() -> None:
 
 def test_text_from_outside() -> None:
     """Control characters are escaped, long text is cut, and a time beyond any calendar is a number."""
-    raw = write(reason="a\nb", detail="x" * 1_000, dict_name="", backend="", received_at_us=2**63 - 1)
+    raw = write(reason="a\nb", detail="x" * 2_000, dict_name="", backend="", received_at_us=2**63 - 1)
 
     shown = found(raw).line(UTC)
+    assert "x" * 1_000 == found(raw).document()["detail"]
+    assert "x" * 2_000 == json.loads(found(raw).whole_document())["detail"]
 
     assert r"a\nb" in shown
     assert "\n" not in shown

@@ -44,6 +44,19 @@ def judged(outcome: Outcome, read: Quarantined, interpret: Interpret) -> Message
     return outcome.add(read, as_login(read, interpret, FRAMING))
 
 
+def test_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a login that was set aside again after a replay one copy is published, as long as there are not too many."""
+    interpret = rules(tmp_path)
+    outcome = Outcome()
+
+    published = [judged(outcome, found(WRITE), interpret) is not None for _ in range(3)]
+
+    assert [True, False, False] == published
+    assert ["bad_key: 3 records; 0 would be published; 2 are left out as a copy"] == outcome.lines(published=False)
+    monkeypatch.setattr("lastlogin_ops.replaying._REMEMBERED", 0)
+    assert judged(Outcome(), found(WRITE), interpret) is not None
+
+
 def test_login_of_mended_rules(tmp_path: Path) -> None:
     """A write that fits by now is the login that its own producer would have made, in its place of the sequence."""
     message = judged(Outcome(), found(WRITE), rules(tmp_path))
@@ -86,7 +99,7 @@ def test_every_replay_is_the_same(tmp_path: Path) -> None:
 def test_counts_and_why(tmp_path: Path) -> None:
     """For each reason it is told how many are logins by now, and how many still do not fit and why."""
     interpret, outcome = rules(tmp_path), Outcome()
-    for raw in (WRITE, WRITE, write(value=b"abc"), write(reason="bad_value", value=b"0")):
+    for raw in (WRITE, WRITE._replace(sequence=5), write(value=b"abc"), write(reason="bad_value", value=b"0")):
         if judged(outcome, found(raw), interpret) is not None:
             outcome.share_of(found(raw)).published += 1
     judged(outcome, quarantined(record(b"what"), {}), interpret)
