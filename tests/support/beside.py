@@ -21,7 +21,7 @@ _TESTS = Path(__file__).parents[1]
 # What is about rows, and what needs every server: as long as everything else.
 _ROWS = (
     "contract",
-    *(f"integration/test_{subject}*.py" for subject in ("audit", "consumer", "schema", "show", "table")),
+    *(f"integration/test_{subject}*.py" for subject in ("audit", "consumer", "docs", "schema", "show", "table")),
     "integration/backend",
     "e2e",
 )
