@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from lastlogin_consumer.ends import Partition
 from lastlogin_consumer.lag import Lag
-from lastlogin_consumer.pipeline import Partition, PartitionPipeline, Stages
+from lastlogin_consumer.pipeline import PartitionPipeline, Stages
 from lastlogin_service.tasks import cancel
 
 

@@ -7,22 +7,22 @@ go on. A key never changes its partition, so windows per partition compact as we
 """
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, time
-from typing import Protocol
 
 import structlog
 
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import Window, WindowLimits
-from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Poison, Record
+from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Record
+from lastlogin_consumer.ends import Partition, SetAside, Table
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.lag import Backlog, Lag
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.offsets import missing, next_offset
-from lastlogin_consumer.second_reading import Refusal, SecondReading
+from lastlogin_consumer.second_reading import SecondReading
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.logs import Occasionally
 from lastlogin_service.tasks import cancel
@@ -34,6 +34,8 @@ _FETCH_LIMIT = 500
 _IDLE_WAIT_S = 1.0
 # Where the partition ends is asked for beside the fetches: those stop when Cassandra is away. Also the timeout.
 _ASK_END_EVERY_S = 5.0
+# A broker that cannot find its way in a damaged file gives nothing, and aiokafka (0.14) tells no one.
+_SILENCE_S = 20.0
 # How late a pipeline may notice that the breaker has closed.
 _BREAKER_LOOK_S = 0.5
 _LOG_INTERVAL_S = 30.0
@@ -41,56 +43,15 @@ _LOG_INTERVAL_S = 30.0
 _log = structlog.get_logger(__name__)
 
 
-class Partition(Protocol):
-    """What a pipeline reads; `source.PartitionLog`."""
-
-    @property
-    def number(self) -> int:
-        """Number of the partition."""
-
-    async def start(self) -> int:
-        """Offset to begin at. Raises `FetchFailed`."""
-
-    async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
-        """Records from `position` on. Raises `FetchFailed`, `Unreadable`, `OffsetLost`."""
-
-    async def end(self) -> int:
-        """Offset that the next record to be published will have. Raises `FetchFailed`."""
-
-    def done(self, watermark: int) -> None:
-        """Everything before `watermark` may be committed."""
-
-
-class Table(Protocol):
-    """Where logins go; `writer.Writer`."""
-
-    @property
-    def services(self) -> Container[str]:
-        """Services that have columns."""
-
-    async def write(self, logins: Sequence[Login]) -> Sequence[Refusal]:
-        """Return when every one of them is acknowledged or refused, however long that takes; those that are refused."""
-
-
-class SetAside(Protocol):
-    """Where poison goes; `dead_letters.DeadLetters`."""
-
-    @property
-    def sentence(self) -> str:
-        """What the log says of what was sent."""
-
-    async def send(self, poison: Sequence[Poison]) -> None:
-        """Return when every one of them is acknowledged, however long that takes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Stages:
     """What the pipelines of one consumer have in common.
 
-    `clock` never goes back; `wall` is the time of day in seconds, as Kafka's append times are. Logins older than
-    `ttl_s` are not written.
+    `topic` is for people. `clock` never goes back; `wall` is the time of day in seconds, as Kafka's append times are.
+    Logins older than `ttl_s` are not written.
     """
 
+    topic: str
     decoder: Decoder
     table: Table
     set_aside: SetAside
@@ -207,6 +168,9 @@ class PartitionPipeline:
                 self.unanswered = False
                 if self._caught_up:
                     self._moved()
+                elif self.standstill_s > self._limits.linger_s + _SILENCE_S:
+                    # Or our client is stuck: that the watchdog finds out, for which this is no move.
+                    self._say_held(f"Kafka answers and gives nothing at offset {self._position}; {self._way_out}")
             except (FetchFailed, TimeoutError):
                 self.unanswered = True
             await asyncio.sleep(self._stages.ask_end_every_s)
@@ -358,7 +322,7 @@ class PartitionPipeline:
 
     def _skip_lost(self, lost: OffsetLost) -> None:
         if lost.resume_at > lost.offset:
-            sentence = "Records were deleted before we read them; their logins are lost"
+            sentence = "Records were deleted before we read them: logins that are not written yet are lost"
         else:
             sentence = "The partition ends before our offset: it was truncated or made anew; reading all of it"
         count = max(0, lost.resume_at - lost.offset)
@@ -381,7 +345,7 @@ class PartitionPipeline:
     async def _hold(self, failure: FetchFailed) -> None:
         """Wait before the next attempt, but not beyond the time at which the window is due."""
         self._moved()
-        self._say("partition_held", "Cannot read on; trying again", position=self._position, why=str(failure))
+        self._say_held(f"{failure}; {self._way_out}" if isinstance(failure, Unreadable) else str(failure))
         due_in = self._window.due_in(self._stages.clock())
         pause_s = self._backoff.next()
         try:
@@ -391,6 +355,14 @@ class PartitionPipeline:
             pass
         finally:
             self._wait = None
+
+    @property
+    def _way_out(self) -> str:
+        where = f"--topic {self._stages.topic} --partition {self._partition.number} --to {self._position + 1}"
+        return f"what would be lost by going on behind it tells `lastlogin-consumer skip {where}`"
+
+    def _say_held(self, why: str) -> None:
+        self._say("partition_held", "Cannot read on; trying again", position=self._position, why=why)
 
     def _say(self, action: str, sentence: str, **context: object) -> None:
         partition = self._partition.number

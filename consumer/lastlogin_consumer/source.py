@@ -115,11 +115,11 @@ class PartitionLog:
         except OffsetOutOfRangeError:
             await self._raise_lost(position)
         except (CorruptRecordException, RecordTooLargeError) as error:
-            raise self._unreadable(error, position) from None
+            raise Unreadable(f"{type(error).__name__} at or after offset {position}") from None
         except KafkaError as error:
             _fail(error)
         except Exception as error:  # noqa: BLE001 - damaged headers and compressed data raise what they like
-            raise self._unreadable(error, position) from None
+            raise Unreadable(f"{type(error).__name__} at or after offset {position}") from None
         if records and missing(position, records) and self._looked_again_at != position:
             self._looked_again_at = position
             return ()
@@ -137,12 +137,6 @@ class PartitionLog:
     def done(self, watermark: int) -> None:
         """Everything before `watermark` is done and may be committed."""
         self._watermarks.done(self.number, watermark)
-
-    def _unreadable(self, error: Exception, position: int) -> Unreadable:
-        return Unreadable(
-            f"{type(error).__name__} at or after offset {position}; what would be lost by going on behind it tells "
-            f"`lastlogin-consumer skip --topic {self._partition.topic} --partition {self.number} --to {position + 1}`"
-        )
 
     async def _raise_lost(self, position: int) -> NoReturn:
         """Raise `OffsetLost` if the position is outside the log, else `FetchFailed`: a leader that just took over."""

@@ -5,8 +5,9 @@ from random import SystemRandom
 
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.decode import Decoder, MappedDecoder
+from lastlogin_consumer.ends import SetAside
 from lastlogin_consumer.metrics import ConsumerMetrics
-from lastlogin_consumer.pipeline import SetAside, Stages
+from lastlogin_consumer.pipeline import Stages
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.table import open_table
 from lastlogin_consumer.writer import SILENCE_S, Writer
@@ -41,6 +42,7 @@ def stages_of(
     """Put together what pipelines have in common."""
     decoding = settings.schemas, settings.future_limit_s, settings.columns.address_type
     return Stages(
+        settings.topics.events,
         Decoder(*decoding)
         if settings.unmapped == "skip"
         else MappedDecoder(*decoding, services=lambda: writer.services),

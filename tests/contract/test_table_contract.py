@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from lastlogin_consumer.decode import Login
+from lastlogin_consumer.ends import Table
 from lastlogin_consumer.metrics import ConsumerMetrics
-from lastlogin_consumer.pipeline import Table
 from lastlogin_consumer.table import open_table
 from lastlogin_consumer.writer import Writer
 from lastlogin_schemas.address import column_bytes

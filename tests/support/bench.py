@@ -9,8 +9,9 @@ from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_consumer.decode import Decoder
+from lastlogin_consumer.ends import SetAside
 from lastlogin_consumer.metrics import ConsumerMetrics
-from lastlogin_consumer.pipeline import SetAside, Stages
+from lastlogin_consumer.pipeline import Stages
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.logs import Occasionally
@@ -49,6 +50,7 @@ class Bench:
         backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
         decoder = Decoder({}, future_limit_s=300)
         return Stages(
+            "events",
             decoder,
             self.table,
             set_aside,
