@@ -122,6 +122,9 @@ class PartitionLog:
             raise Unreadable(f"{type(error).__name__} at or after offset {position}") from None
         if records and missing(position, records) and self._looked_again_at != position:
             self._looked_again_at = position
+            # At once: whoever asks for the client's position is not to take these for read.
+            self._consumer.seek(self._partition, position)
+            self._position = position
             return ()
         self._position = next_offset(records) if records else position
         return records

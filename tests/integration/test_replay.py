@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from lastlogin_schemas.event import LoginEvent
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.command import Ended, service
 from tests.support.consumer import ConsumerProcess, consumer_variables
-from tests.support.logins import login
+from tests.support.logins import login, message
 from tests.support.own_table import OwnTable, own_table
 from tests.support.topics import Topics, own_topics
 
@@ -91,6 +92,23 @@ def test_rows_that_are_lost_come_back(stack: Layout, topics: Topics, table: OwnT
     told = _audit_line(part)
     assert (["0:0-3"], 4, 4, topics.events) == (told["offsets"], told["records"], told["rows"], told["topic"])
     assert told["by"]
+
+
+def test_offsets_without_records(stack: Layout, topics: Topics, table: OwnTable) -> None:
+    """Where transactions have left their marks among the records, each record is written all the same."""
+    producer = Producer({"bootstrap.servers": topics.servers, "transactional.id": topics.events, "log_level": 0})
+    producer.init_transactions(20)
+    for batch in (_logins(3, "one"), _logins(3, "other")):
+        producer.begin_transaction()
+        for event in batch:
+            value, headers = message(event)
+            producer.produce(topics.events, value, event.user.encode(), 0, headers=headers)
+        producer.commit_transaction(20)
+
+    done = _replay(stack, topics, table, "--offsets", "0:0-7")
+
+    assert (0, 6) == (done.code, len(table.cells())), done
+    assert [6, ["0:0-7"]] == [_audit_line(done)[name] for name in ("records", "offsets")]
 
 
 def test_what_retention_has_taken(stack: Layout, topics: Topics, table: OwnTable) -> None:
