@@ -88,7 +88,8 @@ def test_nothing_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [None, b"", b"mail1", b"/4", b"mail1/17/", b"mail1/17/-1", b"mail1/17/x", b"\xff/\xb2"]
+    "origin",
+    [None, b"", b"mail1", b"/4", b"mail1/17/", b"mail1/17/-1", b"mail1/17/x", b"\xff/\xb2", b"m/" + b"9" * 5_000],
 )
 def test_origin_that_is_none(origin: bytes | None) -> None:
     """Headers come from outside: what is no origin tells nothing."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from lastlogin_consumer.decode import Record
+from lastlogin_consumer.errors import FetchFailed
 from lastlogin_consumer.replay.stretch_log import StretchLog
 from lastlogin_consumer.replay.stretches import Edges, Stretch
 from lastlogin_consumer.skip.surveying import survey
@@ -17,7 +18,15 @@ class Withholding(MemoryPartition):
 
     withheld: range = range(0)
 
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        # Offsets at which the first fetch fails.
+        self.shaky: set[int] = set()
+
     async def fetch(self, position: int, limit: int, wait_s: float) -> Sequence[Record]:
+        if position in self.shaky:
+            self.shaky.remove(position)
+            raise FetchFailed("no leader")
         if position in self.withheld:
             self._clock.now += wait_s
             return ()
@@ -67,6 +76,17 @@ async def test_what_is_withheld_is_found_in_a_few_steps(withheld: range) -> None
 
     assert [Stretch(0, 700, min(withheld.stop, 1300))] == await _given_up(topic, 600, 1300)
     assert topic.clock.now < 90
+
+
+async def test_what_else_is_wrong_behind_it_is_not_taken_for_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a try meets a damaged record, or a leader that has just gone, what is before it can still be read."""
+    monkeypatch.setattr("lastlogin_consumer.skip.surveying._WAIT_S", 0.1)
+    topic = MemoryTopic(2000)
+    topic.partition.withheld = range(700, 710)
+    topic.partition.damaged = {715}
+    topic.partition.shaky = {711}
+
+    assert [Stretch(0, 700, 710), Stretch(0, 715, 716)] == await _given_up(topic, 600, 1300)
 
 
 async def test_a_topic_that_kafka_lost_sight_of() -> None:

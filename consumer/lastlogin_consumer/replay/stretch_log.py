@@ -40,6 +40,7 @@ class StretchLog:
         log: Log,
         position: Callable[[], Awaitable[int]],
         clock: Callable[[], float] = monotonic,
+        silence_s: float = SILENCE_S,
     ) -> None:
         self.stretch = stretch
         self.number = stretch.partition
@@ -57,6 +58,7 @@ class StretchLog:
         self._log = log
         self._position = position
         self._clock = clock
+        self._limit_s = silence_s
         # For how long we have waited in vain, since we last had a record or another answer.
         self._silent_s = 0.0
 
@@ -80,9 +82,9 @@ class StretchLog:
         whole = self.is_done and self.unreadable is None
         return self.stretch.end if whole else min(self.watermark, self.stretch.end)
 
-    def behind(self, offset: int) -> "StretchLog":
+    def behind(self, offset: int, silence_s: float = SILENCE_S) -> "StretchLog":
         """The part of it behind `offset`, to be read by the same client."""
-        return StretchLog(replace(self.stretch, first=offset + 1), self._log, self._position, self._clock)
+        return StretchLog(replace(self.stretch, first=offset + 1), self._log, self._position, self._clock, silence_s)
 
     async def start(self) -> int:
         """Where it begins."""
@@ -118,7 +120,7 @@ class StretchLog:
             self._end_at(position)
         elif not inside and await self._answers():
             self._silent_s = silent_s + self._clock() - begun
-            if self._silent_s >= SILENCE_S:
+            if self._silent_s >= self._limit_s:
                 self.withheld = True
                 self._give_up_at(position)
         return inside

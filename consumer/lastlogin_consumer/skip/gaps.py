@@ -13,6 +13,8 @@ from lastlogin_service.moments import at_ms
 
 # Producers and epochs. Headers come from outside: of more of them nothing is told.
 _MAX_PRODUCERS = 1_000
+# A sequence is a long.
+_MAX_DIGITS = 19
 # For a person to read.
 _SHOWN = 10
 
@@ -73,7 +75,7 @@ class Survey:
 
     @property
     def gaps(self) -> Sequence[Gap]:
-        """Those that begin in the stretch; the last one may reach beyond it."""
+        """Those of the stretch; the first one may begin before it, and the last one reach beyond it."""
         return [gap for gap in self._gaps if gap.end > self.stretch.first and gap.first < self.stretch.end]
 
     @property
@@ -110,7 +112,9 @@ class Survey:
 def _number(record: Record) -> tuple[str, int] | None:
     origin = next((value for name, value in record.headers if name == ORIGIN), None)
     producer, _, sequence = (origin or b"").decode(errors="replace").rpartition("/")
-    return (producer, int(sequence)) if producer and sequence.isascii() and sequence.isdigit() else None
+    # Python reads no more than some thousand digits.
+    told = sequence.isascii() and sequence.isdigit() and len(sequence) <= _MAX_DIGITS
+    return (producer, int(sequence)) if producer and told else None
 
 
 def _words(stretch: Stretch) -> str:

@@ -64,11 +64,10 @@ async def _goes_on(log: StretchLog, withheld: int) -> int:
 
 
 async def _gives(log: StretchLog, offset: int) -> bool:
-    """Whether a record can be read at `offset`."""
-    try:
-        return bool(await log.behind(offset - 1).fetch(offset, 1, _PROBE_S))
-    except (FetchFailed, OffsetLost):
-        return False
+    """Whether Kafka gives what is at `offset`, be it damaged in another way. Raises `Exit` (69) when it goes away."""
+    probed = log.behind(offset - 1, _PROBE_S)
+    await anext(_records(probed, 1), None)
+    return not probed.withheld
 
 
 async def _records(log: StretchLog, limit: int) -> AsyncIterator[Sequence[Record]]:
