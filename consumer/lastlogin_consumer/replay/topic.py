@@ -1,12 +1,13 @@
 """The events topic as it is read without its group."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from lastlogin_consumer.errors import FetchFailed
+from lastlogin_consumer.errors import FetchFailed, OffsetLost
 from lastlogin_consumer.offsets import Watermarks
 from lastlogin_consumer.replay.stretch_log import StretchLog
 from lastlogin_consumer.replay.stretches import Edges, Stretch
@@ -18,6 +19,7 @@ from lastlogin_service.topics import partitions_of
 
 # For a record that is there.
 _WAIT_S = 5.0
+_DEADLINE_S = 20.0
 
 
 class EventsTopic:
@@ -42,13 +44,12 @@ class EventsTopic:
         """Append time (ms) of the first record of each stretch, by partition. Raises KafkaError."""
         found = {}
         for log in self.assign(stretches):
-            while not log.is_done and log.number not in found:
-                try:
-                    records = await log.fetch(log.stretch.first, 1, _WAIT_S)
-                except FetchFailed:
-                    break
-                if records:
-                    found[log.number] = records[0].timestamp
+            # It is only told: what cannot be had is not waited for.
+            with suppress(FetchFailed, OffsetLost, TimeoutError):
+                async with asyncio.timeout(_DEADLINE_S):
+                    while not log.is_done and log.number not in found:
+                        if records := await log.fetch(log.stretch.first, 1, _WAIT_S):
+                            found[log.number] = records[0].timestamp
         return found
 
     def assign(self, stretches: Iterable[Stretch]) -> list[StretchLog]:
