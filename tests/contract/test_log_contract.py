@@ -13,8 +13,8 @@ import pytest
 
 from lastlogin_consumer.dead_letters import DeadLetters
 from lastlogin_consumer.decode import Poison, PoisonReason, Record
+from lastlogin_consumer.ends import Partition, SetAside
 from lastlogin_consumer.errors import OffsetLost
-from lastlogin_consumer.pipeline import Partition, SetAside
 from lastlogin_consumer.source import PartitionLog, Source
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.kafka import KafkaSettings, client_options
@@ -140,12 +140,18 @@ def _options(layout: Layout) -> dict[str, object]:
 
 
 @pytest.fixture(params=["memory", "kafka"])
-async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+def layout_of_log(request: pytest.FixtureRequest) -> Layout | None:
+    """The servers, for the real thing; made outside of the event loop, for to ask them takes one of its own."""
+    layout: Layout | None = None if request.param == "memory" else request.getfixturevalue("stack")
+    return layout
+
+
+@pytest.fixture
+async def log(layout_of_log: Layout | None) -> AsyncIterator[Log]:
     """A new log with one empty partition."""
-    if request.param == "memory":
+    if (layout := layout_of_log) is None:
         yield MemoryLog()
         return
-    layout: Layout = request.getfixturevalue("stack")
     with own_topics(layout) as topics:
         backoff = partial(Backoff, 0.01, 0.1, Random(0))  # noqa: S311 - jitter
         dead_letters = DeadLetters(_options(layout), topics.dead_letters, backoff)
