@@ -1,12 +1,12 @@
 """A topic read from here to there, without a group: nothing is joined or committed, and it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import CorruptRecordException, KafkaError, RecordTooLargeError, TopicAuthorizationFailedError
 
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
@@ -36,13 +36,23 @@ class Range(NamedTuple):
 
 
 class Scan:
-    """The records of some ranges of a topic, as they were when it began; `records` is at least how many."""
+    """The records of some ranges of a topic, as they were when it began; `records` is at least how many.
 
-    def __init__(self, consumer: AIOKafkaConsumer, ranges: Sequence[Range], settings: KafkaSettings) -> None:
+    With `unreadable`, which is told where each of them is, records that cannot be read are passed; else they end it.
+    """
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        ranges: Sequence[Range],
+        settings: KafkaSettings,
+        unreadable: Callable[[str, int, int], object] | None = None,
+    ) -> None:
         self.records = sum(each.end - each.start for each in ranges)
         self._consumer = consumer
         self._ranges = ranges
         self._settings = settings
+        self._unreadable = unreadable
 
     async def pieces(self) -> AsyncIterator[list[Any]]:
         """Yield the records in pieces of at most 500, partition by partition.
@@ -58,24 +68,32 @@ class Scan:
 
     async def _pieces_of(self, wanted: Range) -> AsyncIterator[list[Any]]:
         loop = asyncio.get_running_loop()
-        position, heard = wanted.start, loop.time()
+        position, heard, limit = wanted.start, loop.time(), _PIECE_RECORDS
         while position < wanted.end:
             try:
                 fetched = await self._consumer.getmany(
-                    wanted.partition, timeout_ms=_WAIT_MS, max_records=min(_PIECE_RECORDS, wanted.end - position)
+                    wanted.partition, timeout_ms=_WAIT_MS, max_records=min(limit, wanted.end - position)
                 )
                 # Ahead of the last record where others were deleted, by age or for the sake of a transaction.
                 reached = await self._consumer.position(wanted.partition)
             except TopicAuthorizationFailedError as error:
                 raise in_words(error, "", self._settings) from None
             except KafkaError as error:
+                if self._unreadable is not None and isinstance(error, (CorruptRecordException, RecordTooLargeError)):
+                    # Good records before the bad one were dropped with it: get at them with fewer at a time.
+                    if limit == 1:
+                        self._unreadable(wanted.partition.topic, wanted.partition.partition, position)
+                        position += 1
+                    limit, heard = max(1, limit // 2), loop.time()
+                    self._consumer.seek(wanted.partition, position)
+                    continue
                 raise Exit(
                     UNAVAILABLE,
                     f"partition {wanted.partition.partition} cannot be read at offset {position}: "
                     f"{type(error).__name__}: {error}",
                 ) from None
             if reached > position:
-                position, heard = reached, loop.time()
+                position, heard, limit = reached, loop.time(), min(2 * limit, _PIECE_RECORDS)
             elif loop.time() - heard > _SILENCE_S:
                 raise Exit(UNAVAILABLE, f"Kafka stopped answering at offset {position}; try again")
             if piece := [record for record in fetched.get(wanted.partition, ()) if record.offset < wanted.end]:

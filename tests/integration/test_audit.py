@@ -26,6 +26,7 @@ from lastlogin_stack.planted import lose_rows
 from tests.support.aside import WRITE
 from tests.support.audited import Audited, audited, details
 from tests.support.consumer import ConsumerProcess
+from tests.support.damage import flip_bit
 from tests.support.logins import message
 
 
@@ -185,6 +186,25 @@ def test_holes(world: Audited) -> None:
     assert found["sequences"]["holes"] == [{"producer": "mail1", "epoch": 1, "first": lost, "last": lost}]
     assert found["wrong"] == 1
     assert f"  WRONG    mail1, epoch 1: {lost}\n" in world.run().out
+
+
+def test_records_that_cannot_be_read(world: Audited) -> None:
+    """A damaged batch does not end an audit: its records are told, with their numbers, and all others are judged."""
+    batches = [[world.login(f"{name}{number}") for number in range(5)] for name in ("before", "damaged", "behind")]
+    for batch in batches:
+        world.topics.publish(*batch, partition=1)
+        world.write(*batch)
+    world.commit()
+    flip_bit(world.layout, world.topics.events, 1, b"damaged2")
+
+    found = world.found(1)
+
+    places = [f"{world.topics.events} 1:{offset}" for offset in range(5, 10)]
+    assert found["unreadable"] == {"records": 5, "places": places}
+    assert found["sequences"]["holes"] == [{"producer": "mail1", "epoch": 1, "first": 6, "last": 10}]
+    assert (found["rows"]["right"], found["events"]["records"], found["details"]) == (10, 10, [])
+    assert found["wrong"] == 10
+    assert f"  WRONG    5 cannot be read: {places[0]}, " in world.run().out
 
 
 def test_not_due(world: Audited) -> None:

@@ -50,15 +50,18 @@ def test_something_wrong() -> None:
     found.unmapped, found.unnumbered, found.cut_ms = 4, 5, AT_US // 1000
     found.add_not_set_aside(0, 7)
     found.add_not_set_aside(1, 9)
+    for offset in range(3):
+        found.add_unreadable("events", 2, offset)
     found.add_holes([Hole("mail1", 17, 3, 3), Hole("mail2", 1, 5, 8)])
     for verdict in (Verdict.MISSING, Verdict.OLDER):
         found.add_case(CASE, verdict)
 
-    assert found.wrong == 2 + 5 + 2
+    assert found.wrong == 2 + 3 + 5 + 2
     text = found.text()
     for line in (
         "           4 are of services without a column\n",
         "  WRONG    2 are no logins, and no dead letters: 0:7, 1:9\n",
+        "  WRONG    3 cannot be read: events 2:0, events 2:1, events 2:2\n",
         "  WRONG    mail1, epoch 17: 3\n",
         "  WRONG    mail2, epoch 1: 5 to 8\n",
         "           5 records have no number, 0 were too many to judge\n",
@@ -73,6 +76,7 @@ def test_something_wrong() -> None:
     assert found.document()["sequences"]["holes"][1] == {"producer": "mail2", "epoch": 1, "first": 5, "last": 8}
     assert found.document()["rows"]["wrong"]["older"] == 1
     assert found.document()["events"]["places"] == ["0:7", "1:9"]
+    assert found.document()["unreadable"] == {"records": 3, "places": ["events 2:0", "events 2:1", "events 2:2"]}
     assert found.document()["sequences"]["judged_from"] == "2023-11-14T22:13:20.161Z"
 
 
@@ -124,8 +128,10 @@ def test_bounded() -> None:
     found.add_holes(Hole("m", 1, number, number) for number in range(1, 2 * many, 2))
     for number in range(many):
         found.add_not_set_aside(0, number)
+        found.add_unreadable("events", 0, number)
         found.add_case(CASE, Verdict.MISSING)
 
-    assert found.wrong == 3 * many
+    assert found.wrong == 4 * many
     told = found.document()
     assert MAX_SHOWN == len(told["details"]) == len(told["sequences"]["holes"]) == len(told["events"]["places"])
+    assert MAX_SHOWN == len(told["unreadable"]["places"])

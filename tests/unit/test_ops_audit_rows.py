@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from cassandra import OperationTimedOut
+from cassandra import OperationTimedOut, Unauthorized
 
 from lastlogin_ops.audit import rows
 from lastlogin_ops.audit.rows import Table, scan_cql
@@ -78,6 +78,15 @@ def test_given_up() -> None:
 
     assert end.value.code == 69
     assert end.value.message.startswith("Cassandra could not answer (c port 9042): ")
+
+
+def test_a_right_that_lacks() -> None:
+    """It is not asked for again; what Cassandra says is a sentence and 78."""
+    with pytest.raises(Exit) as end:
+        list(table(Answers(Unauthorized("User care has no SELECT permission"))).pages())
+
+    assert end.value.code == 78
+    assert end.value.message.startswith("the user in [cassandra] lacks a right: ")
 
 
 def test_select() -> None:

@@ -44,7 +44,7 @@ def row(us: int) -> Row:
         (DUE, RIGHT._replace(address=b""), Verdict.ADDRESS),
         (DUE, RIGHT._replace(address=b"", address_written_us=None), Verdict.ADDRESS),
         (DUE, RIGHT._replace(address_written_us=AT_US + 1), Verdict.ADDRESS),
-        (DUE, row(1), Verdict.NEWER),
+        (DUE, row(1), Verdict.NO_EVENT),
         (DUE, Row(AT_MS + 1, AT_US + 9_000_000, ADDRESS, AT_US + 9_000_000), Verdict.NEWER),
     ],
 )
@@ -61,7 +61,7 @@ def test_rows_of_events_that_are_due(due: Known, shown: Row | None, verdict: Ver
         (None, later(5_000), row(0), Verdict.PENDING),  # an event that is not retained any more
         (DUE, later(5_000), RIGHT, Verdict.PENDING),
         (DUE, later(5_000), row(5_000), Verdict.PENDING),
-        (DUE, later(5_000), row(6_000), Verdict.NEWER),
+        (DUE, later(5_000), row(6_000), Verdict.NO_EVENT),
         (DUE, later(5_000), row(-1), Verdict.OLDER),
         (DUE, later(5_000), None, Verdict.MISSING),
         (DUE, later(0, OTHER), RIGHT, Verdict.PENDING),
@@ -89,6 +89,15 @@ def test_rows_of_events_that_are_not_due(
 def test_rows_without_an_event(shown: Row, begins_ms: int | None, verdict: Verdict) -> None:
     """A row that we wrote must have its event, if that cannot have been deleted by age."""
     assert verdict is judge(CASE._replace(row=shown), begins_ms)
+
+
+@pytest.mark.parametrize(
+    ("begins_ms", "verdict"),
+    [(None, Verdict.NEWER), (AT_MS + 6, Verdict.NEWER), (AT_MS + 5, Verdict.NO_EVENT)],
+)
+def test_rows_newer_than_every_event(begins_ms: int | None, verdict: Verdict) -> None:
+    """Of one that we wrote the event may be gone by age; where it cannot be, its time is a wrong one."""
+    assert verdict is judge(CASE._replace(due=DUE, row=row(5_000)), begins_ms)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Audit:
         The order matters. What is committed is written, or set aside, when the others are looked at. What came while
         the table was read is read after it: some of it may be in the table.
         """
-        names, kafka = self.settings.topics, self.kafka
+        names, kafka, unreadable = self.settings.topics, self.kafka, self.report.add_unreadable
         partitions = await partitions_of(kafka, names.events, "topics.events")
         aside = await partitions_of(kafka, names.quarantine, "topics.quarantine")
         letters = await partitions_of(kafka, names.dead_letters, "topics.dead_letters")
@@ -72,14 +72,14 @@ class Audit:
             first_ms = min((each.first_ms for each in events.kept.values() if each.first_ms), default=self.now_ms)
             sequences = Sequences(self.settled_ms, max(_MIN_BUCKET_MS, (self.now_ms - first_ms) // _BUCKETS))
 
-            await self._letters(topics.whole(consumer, kafka, dead), facts)
-            scan = topics.whole(consumer, kafka, quarantine)
+            await self._letters(topics.whole(consumer, kafka, dead, unreadable), facts)
+            scan = topics.whole(consumer, kafka, quarantine, unreadable)
             self.report.quarantined = await self._quarantine(scan, sequences, facts)
-            await self._events(topics.whole(consumer, kafka, events), sequences, facts, committed)
+            await self._events(topics.whole(consumer, kafka, events, unreadable), sequences, facts, committed)
             await self._rows(facts)
             read_ms = time.time_ns() // 1_000_000
-            await self._quarantine(await topics.since(consumer, kafka, quarantine), sequences, facts)
-            await self._events(await topics.since(consumer, kafka, events), sequences, facts, None)
+            await self._quarantine(await topics.since(consumer, kafka, quarantine, unreadable), sequences, facts)
+            await self._events(await topics.since(consumer, kafka, events, unreadable), sequences, facts, None)
             # Not as it was: some may have been deleted before it was read.
             kept = list((await topics.extent(consumer, partitions)).kept.values())
             kept_aside = list((await topics.extent(consumer, aside)).kept.values())

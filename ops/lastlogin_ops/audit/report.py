@@ -44,13 +44,16 @@ class Report:
     holes: list[Hole] = field(default_factory=list)
     not_set_aside: int = 0
     places: list[tuple[int, int]] = field(default_factory=list)
+    unreadable: int = 0
+    unreadable_places: list[str] = field(default_factory=list)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     cases: dict[Verdict, list[Case]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def wrong(self) -> int:
-        """How much is wrong: numbers that are missing, records that are nowhere, rows."""
-        return self.numbers_missing + self.not_set_aside + sum(self.verdicts[each] for each in WRONG)
+        """How much is wrong: records that cannot be read or are nowhere, numbers that are missing, rows."""
+        rows = sum(self.verdicts[each] for each in WRONG)
+        return self.unreadable + self.numbers_missing + self.not_set_aside + rows
 
     def add_records(self, first_ms: int, last_ms: int, count: int) -> None:
         """Count records of one partition that follow each other, by the append times of the first and the last."""
@@ -70,6 +73,12 @@ class Report:
         self.not_set_aside += 1
         if len(self.places) < MAX_SHOWN:
             self.places.append((partition, offset))
+
+    def add_unreadable(self, topic: str, partition: int, offset: int) -> None:
+        """Count a record that Kafka has and cannot give, of any topic."""
+        self.unreadable += 1
+        if len(self.unreadable_places) < MAX_SHOWN:
+            self.unreadable_places.append(f"{topic} {partition}:{offset}")
 
     def add_case(self, case: Case, verdict: Verdict) -> None:
         """Count a row, or its lack."""
@@ -92,6 +101,7 @@ class Report:
                 "not_set_aside": self.not_set_aside,
                 "places": [f"{partition}:{offset}" for partition, offset in self.places],
             },
+            "unreadable": {"records": self.unreadable, "places": self.unreadable_places},
             "quarantined": self.quarantined,
             "dead_letters": self.letters,
             "sequences": {
@@ -154,6 +164,8 @@ class Report:
         ]
         if self.unmapped:
             lines.append(f"           {self.unmapped} are of services without a column")
+        if self.unreadable:
+            lines.append(f"  WRONG    {self.unreadable} cannot be read: {visible(', '.join(self.unreadable_places))}")
         if self.not_set_aside:
             places = ", ".join(f"{partition}:{offset}" for partition, offset in self.places)
             lines.append(f"  WRONG    {self.not_set_aside} are no logins, and no dead letters: {places}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from cassandra import OperationTimedOut, RequestExecutionException
+from cassandra import DriverException, OperationTimedOut, RequestExecutionException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable, Session
 from cassandra.query import tuple_factory
 
@@ -73,6 +73,8 @@ class Table:
                 time.sleep(_PAUSE_S)
                 parts.appendleft(part)
                 continue
+            except DriverException as error:
+                raise failure_in_words(error, self._settings) from None
             if more := result.paging_state:
                 part.state, part.attempts = more, 0
                 asked.append(self._ask(part))

@@ -1,6 +1,6 @@
 """The topics and the group, as they are when somebody looks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -37,17 +37,21 @@ async def extent(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition
     return Extent(kept, ends)
 
 
-def whole(consumer: AIOKafkaConsumer, settings: KafkaSettings, found: Extent) -> Scan:
+# Is told topic, partition and offset of each record that cannot be read.
+Unreadable = Callable[[str, int, int], object]
+
+
+def whole(consumer: AIOKafkaConsumer, settings: KafkaSettings, found: Extent, unreadable: Unreadable) -> Scan:
     """Everything that was there then."""
     ranges = [Range(each, found.kept[each].first_offset, end) for each, end in sorted(found.ends.items())]
-    return Scan(consumer, [each for each in ranges if each.start < each.end], settings)
+    return Scan(consumer, [each for each in ranges if each.start < each.end], settings, unreadable)
 
 
-async def since(consumer: AIOKafkaConsumer, settings: KafkaSettings, found: Extent) -> Scan:
+async def since(consumer: AIOKafkaConsumer, settings: KafkaSettings, found: Extent, unreadable: Unreadable) -> Scan:
     """What came after it, until now. Raises KafkaError."""
     ends = await consumer.end_offsets(list(found.ends))
     ranges = [Range(each, start, ends[each]) for each, start in sorted(found.ends.items())]
-    return Scan(consumer, [each for each in ranges if each.start < each.end], settings)
+    return Scan(consumer, [each for each in ranges if each.start < each.end], settings, unreadable)
 
 
 async def committed(settings: KafkaSettings, group: str, topic: str) -> dict[int, int]:

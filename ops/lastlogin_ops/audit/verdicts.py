@@ -96,7 +96,8 @@ def judge(case: Case, begins_ms: int | None, forgotten_us: int | None = None) ->
     if row is None or (due is not None and _compare(row, due) < 0):
         return _behind(due, refused, row)
     if _compare(row, newest) > 0:
-        return Verdict.NEWER
+        # A consumer that writes a later time than the login's is to be seen.
+        return Verdict.NO_EVENT if _without_event(row, begins_ms) is Verdict.NO_EVENT else Verdict.NEWER
     return _of_the_same_time(row, newest) if newest is due else Verdict.PENDING
 
 
