@@ -49,7 +49,7 @@ class Audited:
 
 
 def fill(layout: Layout, topics: Topics, events: int, users: int, directory: Path) -> None:
-    """Publish events, and have the consumer write the newest of each user. Raises TimeoutError."""
+    """Publish events, and have the consumer write the newest of each user. Raises StackError."""
     topics.create(quarantine(topics), 1)
     publish(layout.kafka_bootstrap, topics.events, PARTITIONS, events - users, users)
     # Only the newest ones are to be written, which takes a tenth of the time.
@@ -64,7 +64,10 @@ def fill(layout: Layout, topics: Topics, events: int, users: int, directory: Pat
     publish(layout.kafka_bootstrap, topics.events, PARTITIONS, users, users)
     with ConsumerProcess(layout, topics, directory, LINGER_S="1") as consumer:
         consumer.wait_for("assigned")
+        deadline = time.monotonic() + _DEADLINE_S
         while topics.lag(consumer.group):
+            if time.monotonic() > deadline:
+                raise StackError(f"the consumer has not written all within {_DEADLINE_S:g} s")
             time.sleep(0.5)
         consumer.stop()
 
