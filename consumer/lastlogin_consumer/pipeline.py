@@ -168,7 +168,7 @@ class PartitionPipeline:
                 self.unanswered = False
                 if self._caught_up:
                     self._moved()
-                elif self.standstill_s > self._limits.linger_s + _SILENCE_S:
+                elif self.lag() is not None and self.standstill_s > self._limits.linger_s + _SILENCE_S:
                     # Or our client is stuck: that the watchdog finds out, for which this is no move.
                     self._say_held(f"Kafka answers and gives nothing at offset {self._position}; {self._way_out}")
             except (FetchFailed, TimeoutError):

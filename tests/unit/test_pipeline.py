@@ -138,39 +138,6 @@ async def test_a_damaged_record_holds_its_partition_after_all_before_it(bench: B
     assert "imap" in bench.table.row("user7")
 
 
-async def test_what_kafka_withholds_is_told_with_the_way_out() -> None:
-    """Kafka answers and gives nothing: the line says where and what to do, and the watchdog goes on counting."""
-    bench = Bench(ask_end_every_s=0)
-    partition = bench.partition(login("a"), login("b"))
-    partition.committed = 1
-    partition.deaf = True
-    with capture_logs() as said:
-        bench.start()
-        await until(lambda: bench.assignment.standstill_s > 120)
-
-    assert {"partition_held"} == {line["action"] for line in said}
-    assert (0, 1) == (said[0]["partition"], said[0]["position"])
-    assert "gives nothing at offset 1; " in said[0]["why"]
-    assert "`lastlogin-consumer skip --topic events --partition 0 --to 2`" in said[0]["why"]
-    partition.deaf = False
-    await until(lambda: partition.watermark == 2)
-    await bench.assignment.abandon()
-    bench.assignment.failed.cancel()
-
-
-async def test_a_window_that_lingers_is_not_held() -> None:
-    """Records that wait for newer ones have been given."""
-    bench = Bench(WindowLimits(linger_s=300, max_records=1000, max_bytes=1_000_000), ask_end_every_s=0)
-    partition = bench.partition(login("a"))
-    with capture_logs() as said:
-        bench.start()
-        await until(lambda: partition.watermark == 1)
-
-    assert [] == said
-    await bench.assignment.abandon()
-    bench.assignment.failed.cancel()
-
-
 async def test_a_refused_fetch_is_tried_again(bench: Bench) -> None:
     """Whatever Kafka refuses for now is asked for again from the same offset."""
     partition = bench.partition(login("a"))
