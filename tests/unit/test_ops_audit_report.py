@@ -44,6 +44,15 @@ def test_nothing_wrong() -> None:
     assert "details" not in found.document()
 
 
+def test_nothing_was_due() -> None:
+    """Without a row that could be held against its event it is not said that all is well."""
+    found = report()
+    found.add_records(AT_US // 1000, AT_US // 1000, 1)
+    found.add_case(CASE, Verdict.PENDING)
+
+    assert found.text().endswith("\nNothing is wrong, and nothing is shown to be right: no row was due.")
+
+
 def test_something_wrong() -> None:
     """Each kind has its line, and its place in the document; without being asked no user is named."""
     found = report()

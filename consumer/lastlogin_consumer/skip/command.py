@@ -137,7 +137,7 @@ class _Skip:
         now = await self._group.committed()
         if now != committed:
             raise Exit(TEMPFAIL, f"the group's offset has been moved meanwhile, from {committed} to {now}; look again")
-        await self._group.move(self._to)
+        acknowledged = await self._group.move(self._to)
         given_up = sum(each.offsets for each in found.given_up)
         totals = self._metrics.totals
         audit_trail.tell(
@@ -153,7 +153,10 @@ class _Skip:
             offsets=[str(each) for each in found.given_up],
             records=records_of(totals),
             rows=totals.written,
+            in_doubt=not acknowledged,
         )
+        if not acknowledged:
+            raise Exit(UNAVAILABLE, "Kafka did not acknowledge the group's offset; look again")
         click.echo(
             f"{records_of(totals):,} records were read ({totals.written:,} rows written, "
             f"{totals.set_aside.total():,} set aside), {given_up:,} given up. "

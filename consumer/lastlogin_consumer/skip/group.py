@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
 from lastlogin_consumer.settings import ConsumerSettings
-from lastlogin_service.exits import TEMPFAIL, UNAVAILABLE, Exit
+from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka_admin import admin_client, check
 from lastlogin_service.scan import reading
 
@@ -41,15 +41,19 @@ class GroupOffset:
         if members:
             raise self._members(len(members))
 
-    async def move(self, offset: int) -> None:
-        """Let them begin at `offset`. Raises `Exit` (75) when there are members by now, and KafkaError."""
+    async def move(self, offset: int) -> bool:
+        """Let them begin at `offset`; whether Kafka has acknowledged that: else it may have been done.
+
+        Raises `Exit` (75) when there are members by now, and KafkaError.
+        """
         try:
             async with asyncio.timeout(_COMMIT_TIMEOUT_S):
                 await self._consumer.commit({self._partition: offset})
         except _HAS_MEMBERS:
             raise self._members(None) from None
         except TimeoutError:
-            raise Exit(UNAVAILABLE, "Kafka did not acknowledge the group's offset; look again") from None
+            return False
+        return True
 
     def _members(self, count: int | None) -> Exit:
         many = "members" if count is None else f"{count} member{'s' * (count != 1)}"

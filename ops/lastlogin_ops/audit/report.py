@@ -191,8 +191,15 @@ class Report:
             if self.verdicts[each]
         ]
         lines += [_case_text(self._case(case, verdict)) for verdict, cases in self.cases.items() for case in cases]
-        lines.append("Nothing is wrong." if not self.wrong else "Something is wrong.")
+        lines.append(self._conclusion())
         return "\n".join(lines)
+
+    def _conclusion(self) -> str:
+        if self.wrong:
+            return "Something is wrong."
+        if self.records and not self.verdicts[Verdict.RIGHT]:
+            return "Nothing is wrong, and nothing is shown to be right: no row was due."
+        return "Nothing is wrong."
 
 
 def _case_text(case: dict[str, Any]) -> str:
