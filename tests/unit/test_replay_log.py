@@ -73,7 +73,7 @@ async def test_records_of_no_use_are_left_out(bench: Bench) -> None:
 
 
 async def test_it_ends_before_what_is_damaged(bench: Bench) -> None:
-    """All before it is written, the offset is told, and what is left begins with it; also where it comes first."""
+    """All before it is written, the offset is told, and it goes on behind it; also where it comes first."""
     partition = _ten(bench)
     partition.damaged = {4}
     log, first = _log(bench, partition, 0, 10), _log(bench, partition, 4, 10)
@@ -83,6 +83,7 @@ async def test_it_ends_before_what_is_damaged(bench: Bench) -> None:
     assert (4, False) == (log.unreadable, log.withheld)
     assert (Stretch(0, 0, 4), Stretch(0, 4, 10)) == (log.written, log.left)
     assert (4, 0, Stretch(0, 4, 10)) == (first.unreadable, first.written.offsets, first.left)
+    assert [Stretch(0, 5, 10)] * 2 == [log.next, first.next]
     assert bench.table.row("user3")
 
 

@@ -111,7 +111,7 @@ class _Run:
         totals = self._metrics.totals
         for line in words.summary(totals, seconds):
             click.echo(line)
-        left = [log.left for log in logs_of if log.left.offsets]
+        left = [log.next for log in logs_of if log.next.offsets]
         for log in logs_of:
             if log.unreadable is not None:
                 click.echo(f"partition {log.number} cannot be read at offset {log.unreadable}")

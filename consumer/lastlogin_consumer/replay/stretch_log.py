@@ -78,6 +78,12 @@ class StretchLog:
         return replace(self.stretch, first=self._done_to)
 
     @property
+    def next(self) -> Stretch:
+        """What to go on with: what is left, behind the record that cannot be read."""
+        left = self.left
+        return replace(left, first=left.first + 1) if left.first == self.unreadable else left
+
+    @property
     def _done_to(self) -> int:
         whole = self.is_done and self.unreadable is None
         return self.stretch.end if whole else min(self.watermark, self.stretch.end)

@@ -14,7 +14,7 @@ from lastlogin_stack.auditor import Auditor, differences
 from lastlogin_stack.commands import lastlogin_command, run, running_servers, start_pipeline, stop_servers
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.examples import DEADLINE_S, EXAMPLES, Example, StepResult, play
-from lastlogin_stack.layout import Layout
+from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout
 from lastlogin_stack.readback import EventReader, Record, StatsTable
 
 
@@ -59,14 +59,27 @@ def _tell_ways(layout: Layout) -> None:
     metrics = [
         f"http://127.0.0.1:{port}/metrics" for port in (layout.producer_metrics_port, layout.consumer_metrics_port)
     ]
+    services = layout.services_directory
     print(f"Log in yourself:  curl imap://{_SHOWN_USER}:{_SHOWN_USER}@127.0.0.1:{layout.imap_port}/")
     print(f"Look it up:       {command} show {_SHOWN_USER}")
     print(f"Follow logins:    {command} tail")
     print(f"Numbers:          curl {' '.join(metrics)}")
     print(
-        f"Doctor:           {producer} --config {layout.services_directory / 'producer.toml'} doctor "
+        f"Doctors:          {producer} --config {services / 'producer.toml'} doctor "
         f"--dovecot-config {layout.server_directory('dovecot') / 'dovecot.conf'}"
     )
+    print(f"                  {command} doctor --consumer {services / 'consumer.toml'}")
+    print(f"Is any missing?   {command} audit")
+    print(f"Set aside:        {command} quarantine list")
+    print(
+        f"Write again:      {producer.with_name('lastlogin-consumer')} --config {services / 'consumer.toml'} replay --since 1h"
+    )
+
+
+def _stop() -> str:
+    """The command that stops the servers, also in another shell."""
+    own = [f"{name}={os.environ[name]}" for name in (DIRECTORY_VARIABLE, PORT_VARIABLE) if os.environ.get(name)]
+    return " ".join([*own, "make stack-down"])
 
 
 @contextmanager
@@ -82,13 +95,13 @@ def _servers(layout: Layout) -> Iterator[None]:
         raise
     finally:
         if keep:
-            print(f"{KEEP_VARIABLE} is set, so everything keeps running. `make stack-down` stops it.")
+            print(f"{KEEP_VARIABLE} is set, so everything keeps running. `{_stop()}` stops it.")
             _tell_ways(layout)
         else:
             if len(before) < len(running_servers(layout)):
                 stop_servers(layout, leaving=before)
             if before:
-                print(f"{', '.join(before)} ran before and still does; `make stack-down` stops it.")
+                print(f"{', '.join(before)} ran before and still does; `{_stop()}` stops it.")
 
 
 def _show_audit(auditor: Auditor, written: list[Record]) -> bool:
