@@ -55,25 +55,21 @@ def _demo(layout: Layout) -> int:
 def _tell_ways(layout: Layout) -> None:
     """Print what to do with servers that go on."""
     command = " ".join(lastlogin_command(layout))
-    producer = Path(command.split()[0]).with_name("lastlogin-producer")
-    metrics = [
-        f"http://127.0.0.1:{port}/metrics" for port in (layout.producer_metrics_port, layout.consumer_metrics_port)
-    ]
-    services = layout.services_directory
+    services, scripts = layout.services_directory, Path(command.split()[0]).parent
+    consumer, producer = (
+        f"{scripts / name} --config {services / file}"
+        for name, file in (("lastlogin-consumer", "consumer.toml"), ("lastlogin-producer", "producer.toml"))
+    )
+    ports = layout.producer_metrics_port, layout.consumer_metrics_port
     print(f"Log in yourself:  curl imap://{_SHOWN_USER}:{_SHOWN_USER}@127.0.0.1:{layout.imap_port}/")
     print(f"Look it up:       {command} show {_SHOWN_USER}")
     print(f"Follow logins:    {command} tail")
-    print(f"Numbers:          curl {' '.join(metrics)}")
-    print(
-        f"Doctors:          {producer} --config {services / 'producer.toml'} doctor "
-        f"--dovecot-config {layout.server_directory('dovecot') / 'dovecot.conf'}"
-    )
+    print(f"Numbers:          curl {' '.join(f'http://127.0.0.1:{port}/metrics' for port in ports)}")
+    print(f"Doctors:          {producer} doctor --dovecot-config {layout.server_directory('dovecot') / 'dovecot.conf'}")
     print(f"                  {command} doctor --consumer {services / 'consumer.toml'}")
     print(f"Is any missing?   {command} audit")
     print(f"Set aside:        {command} quarantine list")
-    print(
-        f"Write again:      {producer.with_name('lastlogin-consumer')} --config {services / 'consumer.toml'} replay --since 1h"
-    )
+    print(f"Write again:      {consumer} replay --since 1h")
 
 
 def _stop() -> str:
