@@ -152,12 +152,12 @@ def test_files_of_certificates_that_are_not_here(tmp_path: Path) -> None:
     ("text", "line", "reason"),
     [
         ("}\n", 1, "} without a block"),
-        ("\nmap\n", 2, "is no setting (name = value), block (name {) or its end (}): map"),
+        ("\nmap\n", 2, "is no setting (name = value), block (name {) or its end (})"),
         ("a = b\\\n", 1, "the last line is to be continued"),
-        ("hosts = a\n", 1, "unknown setting hosts; outside of maps there is only connect"),
-        ("!include other\n", 1, "unknown setting !include; outside of maps there is only connect"),
-        ("dict {\n}\n", 1, "unknown block dict; there are only map"),
-        ("connect = host\n" + MAP, 1, "connect: host is no name=value"),
+        ("hosts = a\n" + MAP, 1, "unknown setting; outside of maps there is only connect"),
+        ("!include other\n" + MAP, 1, "unknown setting; outside of maps there is only connect"),
+        ("dict {\n}\n" + MAP, 1, "unknown block dict; there are only map"),
+        ("connect = host\n" + MAP, 1, "word 1 of connect is no name=value"),
         ("connect = host=a;b\n" + MAP, 1, "a;b is no host name or address"),
         ("connect = host=\n" + MAP, 1, "an empty text is no host name or address"),
         ("connect = port=0\n" + MAP, 1, "port is 0, must be 1 to 65535"),
@@ -229,7 +229,7 @@ def test_errors(text: str, line: int, reason: str) -> None:
     ("text", "notes"),
     [
         (MAP, []),
-        ("connect = host=a timeout=5\n" + MAP, ["1: timeout has no counterpart"]),
+        ("connect = host=a connect_timeout=5\n" + MAP, ["1: connect_timeout has no counterpart"]),
         ("connect = host=a write_consistency=serial\n" + MAP, ["1: write_consistency has no counterpart"]),
         (
             "connect = host=a ssl_verify=none\n" + MAP,

@@ -19,7 +19,16 @@ _TEXTS = {
     "ssl_cert_file": "cert_file",
     "ssl_private_key_file": "key_file",
 }
+# Others of Dovecot's, for its driver of Cassandra, that have no counterpart.
+_OTHERS = (
+    *("version", "ssl_verify", "ssl_private_key_password", "debug_queries", "log_level", "log_retries", "metrics"),
+    *("read_consistency", "read_fallback_consistency", "write_consistency", "write_fallback_consistency"),
+    *("delete_consistency", "delete_fallback_consistency", "latency_aware_routing", "num_threads", "page_size"),
+    *("connect_timeout", "request_timeout", "warn_timeout", "idle_timeout", "heartbeat_interval"),
+    *("execution_retry_interval", "execution_retry_times"),
+)
 _LAST_PORT = 65_535
+_CONNECT = {"host", "hosts", "port", *_TEXTS, *_OTHERS}
 _VERIFIED = ("cert-ip", "cert-dns")
 _WHY = {
     "ssl_verify": ": certificates and their names are always checked",
@@ -32,11 +41,13 @@ _DRIVERS = ("mysql", "pgsql", "sqlite", "cassandra")
 
 def connect_settings(connect: Setting) -> Iterator[Setting]:
     """Settings within `connect = host=192.0.2.1 dbname=statsdb` (2.2, 2.3). Raises `MapError`."""
-    for part in connect.value.split():
+    for number, part in enumerate(connect.value.split(), 1):
         name, equals, value = part.partition("=")
+        # A word is not repeated unless it is a name of Dovecot's: it may be the rest of a password with spaces.
+        word = f"word {number} of connect"
         if not equals:
-            raise MapError(connect.line, f"connect: {name} is no name=value")
-        yield Setting(name, value, connect.line)
+            raise MapError(connect.line, f"{word} is no name=value; a value has no spaces, in quotes neither")
+        yield Setting(name if name in _CONNECT else word, value, connect.line)
 
 
 def server_settings(block: Block) -> Iterator[Setting]:
@@ -46,7 +57,8 @@ def server_settings(block: Block) -> Iterator[Setting]:
             yield Setting(each.name.removeprefix("cassandra_"), each.value, each.line)
     for inner in block.blocks:
         if inner.kind in _DRIVERS:
-            if inner.name:
+            # A label of 2.4; only the others' drivers take it for their host.
+            if inner.name and inner.kind != "cassandra":
                 yield Setting("host", inner.name, inner.line)
             for each in inner.settings:
                 yield Setting(each.name.removeprefix(f"{inner.kind}_"), each.value, each.line)

@@ -6,9 +6,11 @@ from itertools import chain
 from typing import Any
 
 from lastlogin_consumer.dovecot.connection import connect_settings, connection, server_settings
+from lastlogin_consumer.dovecot.key_patterns import key_notes
 from lastlogin_consumer.dovecot.maps import new_maps, old_maps
 from lastlogin_consumer.dovecot.syntax import Block, MapError, Note, Setting, parse
 from lastlogin_consumer.dovecot.table import Table, table_of
+from lastlogin_schemas.table import SERVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,13 @@ def imported(text: str, prefix: str) -> Imported:
         notes.append(Note(0, "the password is in the output: keep it from others, or name a password_file"))
     if "service" in columns:
         notes.append(Note(0, "columns.services says which services are written; name all that you have"))
-    if columns.get("address") != "":
+    if columns.get("address") == "":
+        notes.append(Note(0, _no_addresses(columns)))
+    if table.text_time is not None:
+        told = "Dovecot stored a null for each time if the column is a timestamp; the consumer writes the time"
+        notes.append(Note(table.text_time, f"the time is a string here: {told}"))
+    notes += key_notes(table.key_patterns)
+    if columns.get("address") != "" or "addresses" in columns:
         notes.append(
             Note(0, 'the file does not tell whether addresses are inet or text; if text, columns.address_type = "text"')
         )
@@ -50,13 +58,40 @@ def imported(text: str, prefix: str) -> Imported:
     )
 
 
+def _no_addresses(columns: dict[str, Any]) -> str:
+    if "service" in columns:
+        return (
+            "no map has addresses, so none will be kept; name a column in columns.address, and `lastlogin schema plan` "
+            "adds it"
+        )
+    services = columns["services"]
+    lacking = ", ".join(each for each in services if each not in columns.get("addresses", {}))
+    webmail = " (and the line services, for webmail)" if set(services) <= set(SERVICES) - {"webmail"} else ""
+    return (
+        f"no map has addresses of {lacking}, so none will be kept; remove the line address{webmail}, and `lastlogin "
+        "schema plan` adds the columns"
+    )
+
+
 def _of_map_file(root: Block, prefix: str) -> tuple[Iterator[Setting], Table]:
+    if (root.settings or root.blocks) and not (root.setting("connect") or any(e.kind == "map" for e in root.blocks)):
+        raise _main_configuration(root)
     for each in root.settings:
         if each.name != "connect":
-            raise MapError(each.line, f"unknown setting {each.name}; outside of maps there is only connect")
+            # Its name is not repeated: after a line that was cut it may be a password.
+            raise MapError(each.line, "unknown setting; outside of maps there is only connect")
     connect = root.setting("connect")
     table = table_of(old_maps(root), prefix)
     return connect_settings(connect) if connect is not None else iter(()), table
+
+
+def _main_configuration(root: Block) -> MapError:
+    dicts = [each for block in root.blocks if block.kind == "dict" for each in block.settings]
+    named = [each for each in dicts if each.value.startswith("cassandra:")]
+    told = "no map file, has neither map nor connect; give the file that Dovecot's dict { ... = cassandra:FILE } names"
+    if named:
+        return MapError(named[0].line, f"{told}: {named[0].value.removeprefix('cassandra:')}")
+    return MapError(min(each.line for each in (*root.settings, *root.blocks)), told)
 
 
 def _of_configuration(root: Block, owners: list[Block], prefix: str) -> tuple[Iterator[Setting], Table]:

@@ -33,6 +33,8 @@ class DictMap:
     table: Column
     value: Column
     fields: dict[str, Column]
+    # The line that says that times are text.
+    text_time: int | None
     notes: list[Note]
 
 
@@ -65,7 +67,8 @@ def new_maps(block: Block) -> Iterator[DictMap]:
         for inner in each.blocks:
             kind = inner.kind.removeprefix("dict_map_").removesuffix("_field")
             settings = [_short(setting, f"dict_map_{kind}_field_") for setting in inner.settings]
-            types += [setting for setting in settings if setting.name == "type"]
+            name = "value_type" if kind == "value" else "type"
+            types += [Setting(name, setting.value, setting.line) for setting in settings if setting.name == "type"]
             if kind == "value":
                 values.append(Setting("value_field", inner.name, inner.line))
             elif kind in ("key", "field"):
@@ -128,6 +131,7 @@ def _map(
         Column(identifier(name, table.line), table.line),
         Column(identifier(values[0].value, values[0].line), values[0].line),
         columns,
+        next((each.line for each in types if (each.name, each.value) == ("value_type", "string")), None),
         notes,
     )
 

@@ -87,7 +87,8 @@ def _take(line: str, number: int, stack: list[Block]) -> None:
         name, _, value = line.partition(" ")
         stack[-1].settings.append(Setting(name, value.strip(), number))
     else:
-        raise MapError(number, f"is no setting (name = value), block (name {{) or its end (}}): {line[:80]}")
+        # What stands there is not repeated: it may be the rest of a password.
+        raise MapError(number, "is no setting (name = value), block (name {) or its end (})")
 
 
 def _unquoted(value: str) -> str:

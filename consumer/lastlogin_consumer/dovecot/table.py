@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lastlogin_consumer.dovecot.key_patterns import key_pattern
 from lastlogin_consumer.dovecot.maps import Column, DictMap, parts
 from lastlogin_consumer.dovecot.syntax import MapError, Note
 from lastlogin_service.columns import PLACE
@@ -29,6 +30,10 @@ class Table:
     prefix: str
     notes: list[Note] = field(default_factory=list)
     keyspace: str | None = None
+    # What the producers must read, with the line of its first map.
+    key_patterns: dict[str, int] = field(default_factory=dict)
+    # Where a time is first said to be text.
+    text_time: int | None = None
     _roles: dict[str, Column] = field(default_factory=dict)
     # By service; "" is that of a column.
     _times: dict[str, Column] = field(default_factory=dict)
@@ -49,6 +54,7 @@ class Table:
         roles: dict[str, Column] = {}
         before: list[str] = []
         behind: list[str] = []
+        key: list[tuple[str, str, str | None]] = []
         for kind, name in parts(each, self.prefix):
             role = _ROLES.get(name.lower()) if kind else None
             if not kind:
@@ -56,8 +62,10 @@ class Table:
             elif role is None or role in roles:
                 column = each.fields[name]
                 self.notes.append(Note(column.line, f"the column {column.name} is ${name}, which is not written"))
+                role = None
             else:
                 roles[role] = each.fields[name]
+            key.append((kind, name, role))
         if "user" not in roles:
             raise MapError(each.line, f"nothing in the pattern {each.pattern} is the user; call it $user")
         # Dovecot 2.4.5: the key of a field ends in its name.
@@ -72,6 +80,9 @@ class Table:
         if of_address:
             self._add(self._addresses, "address", service, each.value)
             return
+        of_service = before[0] if before and service else None
+        self.key_patterns.setdefault(key_pattern(self.prefix, key, of_service), each.line)
+        self.text_time = self.text_time or each.text_time
         self._add(self._times, "time", service, each.value)
         if "address" in roles:
             self._add(self._addresses, "address", service, roles["address"])
