@@ -91,7 +91,8 @@ def _main_configuration(root: Block) -> MapError:
     told = "no map file, has neither map nor connect; give the file that Dovecot's dict { ... = cassandra:FILE } names"
     if named:
         return MapError(named[0].line, f"{told}: {named[0].value.removeprefix('cassandra:')}")
-    return MapError(min(each.line for each in (*root.settings, *root.blocks)), told)
+    lines = [each.line for each in root.settings] + [each.line for each in root.blocks]
+    return MapError(min(lines), told)
 
 
 def _of_configuration(root: Block, owners: list[Block], prefix: str) -> tuple[Iterator[Setting], Table]:
