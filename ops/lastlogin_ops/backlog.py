@@ -12,6 +12,7 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
+from lastlogin_ops import few
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_service.kafka_admin import admin_client
@@ -27,7 +28,7 @@ _RETRY_S = 0.1
 class Backlog:
     """Records of the topic that the consumer has not written, and when the oldest of them reached Kafka.
 
-    `oldest_ms` is None when nothing waits, and when it could not be read in time.
+    `oldest_ms` is None when nothing waits, and when a record was not read in time or cannot be read.
     """
 
     records: int
@@ -73,20 +74,15 @@ async def _behind(
         consumer.assign(partitions)
         first, end = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
         start = {partition: max(written.get(partition, 0), first[partition]) for partition in partitions}
-        waiting = [partition for partition in partitions if start[partition] < end[partition]]
-        for partition in waiting:
-            consumer.seek(partition, start[partition])
-        return Backlog(sum(end[p] - start[p] for p in waiting), await _oldest_ms(consumer, waiting))
+        waiting = {partition: offset for partition, offset in start.items() if offset < end[partition]}
+        records = sum(end[partition] - offset for partition, offset in waiting.items())
+        return Backlog(records, await _oldest_ms(consumer, waiting))
     finally:
         await consumer.stop()
 
 
-async def _oldest_ms(consumer: AIOKafkaConsumer, waiting: Sequence[TopicPartition]) -> int | None:
-    times: dict[TopicPartition, int] = {}
-    give_up = asyncio.get_running_loop().time() + _OLDEST_DEADLINE_S
-    while left := [partition for partition in waiting if partition not in times]:
-        if asyncio.get_running_loop().time() > give_up:
-            return None
-        for partition, found in (await consumer.getmany(*left, timeout_ms=100)).items():
-            times[partition] = found[0].timestamp
-    return min(times.values(), default=None)
+async def _oldest_ms(consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> int | None:
+    found = (await few.read(consumer, starts, 1, _OLDEST_DEADLINE_S)).records
+    if len(found) < len(starts):
+        return None
+    return min((piece[0].timestamp for piece in found.values()), default=None)

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from lastlogin_schemas.partitioner import partition_of
 from lastlogin_service.kafka import KafkaSettings, client_options
-from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.kafka_admin import UNREADABLE, in_words
 from lastlogin_service.topics import partitions_of
 
 
@@ -84,6 +84,39 @@ async def _start(
     return {each: at.offset if (at := found.get(each)) is not None else end for each, end in ends.items()}
 
 
+class _Damage:
+    """Records of a partition that cannot be read are passed, one after the other, and told as a stretch."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, complain: Callable[[str], object]
+    ) -> None:
+        self.limit = _PIECE_RECORDS
+        self._consumer = consumer
+        self._partition = partition
+        self._complain = complain
+        self._within = False
+
+    async def met(self, error: KafkaError) -> None:
+        """Go one offset further; before that with fewer at a time, for good records were dropped with the bad one."""
+        position = await self._consumer.position(self._partition)
+        if self.limit == 1:
+            if not self._within:
+                where = f"partition {self._partition.partition} cannot be read at offset {position}"
+                self._complain(f"{where}, going on behind it: {type(error).__name__}: {error}")
+            self._within = True
+            position += 1
+        self.limit = max(1, self.limit // 2)
+        self._consumer.seek(self._partition, position)
+
+    def passed(self, records: Sequence[Any]) -> None:
+        """Take note of records that were read."""
+        if not records:
+            return
+        if self._within:
+            self._complain(f"partition {self._partition.partition} is read again from offset {records[0].offset} on")
+        self._within, self.limit = False, min(2 * self.limit, _PIECE_RECORDS)
+
+
 async def _read(
     consumer: AIOKafkaConsumer,
     partition: TopicPartition,
@@ -91,12 +124,15 @@ async def _read(
     complain: Callable[[str], object],
 ) -> None:
     """Read one partition. One per call: aiokafka drops the records of the others when one of them fails."""
-    failing = False
+    failing, damage = False, _Damage(consumer, partition, complain)
     while True:
         try:
-            fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=_PIECE_RECORDS)
+            fetched = await consumer.getmany(partition, timeout_ms=_WAIT_MS, max_records=damage.limit)
         except TopicAuthorizationFailedError:
             raise
+        except UNREADABLE as error:
+            await damage.met(error)
+            continue
         except KafkaError as error:
             if not failing:
                 complain(f"partition {partition.partition} cannot be read, trying on: {type(error).__name__}: {error}")
@@ -104,7 +140,9 @@ async def _read(
             await asyncio.sleep(_RETRY_S)
             continue
         failing = False
-        for record in fetched.get(partition, ()):
+        records = fetched.get(partition, ())
+        damage.passed(records)
+        for record in records:
             show(record)
         # A long backlog does not keep the other partitions, and Ctrl-C, waiting.
         await asyncio.sleep(0)

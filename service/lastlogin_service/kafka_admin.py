@@ -7,7 +7,15 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import BrokerResponseError, KafkaConnectionError, KafkaError, RequestTimedOutError, for_code
+from aiokafka.errors import (
+    BrokerResponseError,
+    CorruptRecordException,
+    KafkaConnectionError,
+    KafkaError,
+    RecordTooLargeError,
+    RequestTimedOutError,
+    for_code,
+)
 
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
@@ -31,6 +39,8 @@ _REFUSALS = (
     ("IllegalSaslState", "check kafka.security_protocol"),
 )
 
+# Of a record that is damaged, or larger than can be fetched.
+UNREADABLE = (CorruptRecordException, RecordTooLargeError)
 _AUTHORIZATION_ERRORS = (29, 30, 31)  # topic, group, cluster (Kafka's protocol guide, "Error codes")
 
 
@@ -111,6 +121,8 @@ def in_words(error: KafkaError, complaint: str, settings: KafkaSettings) -> Exit
     for refusal, what in _REFUSALS:
         if refusal in cause:
             return Exit(CONFIG, f"Kafka at {servers} cannot be used, {what}: {cause}")
+    if isinstance(error, UNREADABLE):
+        return Exit(UNAVAILABLE, f"Kafka at {servers} has a record that cannot be read: {cause}")
     # aiokafka itself raises the one when nothing was answered.
     if isinstance(error, BrokerResponseError) and not isinstance(error, RequestTimedOutError):
         return Exit(UNAVAILABLE, f"Kafka at {servers} answers with an error: {cause}")

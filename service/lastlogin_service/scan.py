@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CorruptRecordException, KafkaError, RecordTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings, client_options
-from lastlogin_service.kafka_admin import in_words
+from lastlogin_service.kafka_admin import UNREADABLE, in_words
 from lastlogin_service.places import Place
 from lastlogin_service.tasks import end_within
 from lastlogin_service.topics import partitions_of
@@ -79,7 +79,7 @@ class Scan:
             except TopicAuthorizationFailedError as error:
                 raise in_words(error, "", self._settings) from None
             except KafkaError as error:
-                if self._unreadable is not None and isinstance(error, (CorruptRecordException, RecordTooLargeError)):
+                if self._unreadable is not None and isinstance(error, UNREADABLE):
                     # Good records before the bad one were dropped with it: get at them with fewer at a time.
                     if limit == 1:
                         self._unreadable(wanted.partition.topic, wanted.partition.partition, position)

@@ -16,6 +16,7 @@ from lastlogin_stack.cassandra import PERIODIC
 from lastlogin_stack.layout import Layout
 from tests.support.command import lastlogin
 from tests.support.consumer import ConsumerProcess, consumer_variables
+from tests.support.damage import flip_bit
 from tests.support.logins import login
 from tests.support.secured_cassandra import ROLE, SecuredCassandra, secured_cassandra
 from tests.support.secured_kafka import USER, Right, SecuredKafka, secured_kafka
@@ -210,6 +211,28 @@ def test_lost_records_and_a_clock_ahead(world: World) -> None:
     assert ("error", "mail3") == (refused["level"], refused["found"].partition(":")[0])
     assert "its logins are refused as future" in refused["found"]
     assert {"group.offsets", "group.members", "clock.backends"} == told.odd.keys()
+
+
+def test_damaged_records(world: World) -> None:
+    """The lag is told from offsets; where a record cannot be read is an error, and the other records are looked at."""
+    topics = Topics(world.kafka.layout, 2)
+    granted(world.kafka, topics)
+    topics.reset(topics.events)
+    for number in range(3):
+        topics.publish(*(login(f"user{number}{each}") for each in range(3)), partition=1)
+    topics.publish(login("other"), partition=0)
+    flip_bit(world.kafka.layout, topics.events, 1, b"user11")
+    ahead = world.doctor(TOPICS__EVENTS=topics.events, TOPICS__DEAD_LETTERS=topics.dead_letters, GROUP=topics.events)
+    flip_bit(world.kafka.layout, topics.events, 1, b"user01")
+    told = world.doctor(TOPICS__EVENTS=topics.events, TOPICS__DEAD_LETTERS=topics.dead_letters, GROUP=topics.events)
+
+    assert 1 == told.code
+    assert f"error: {topics.events}: the record at offset 3 of partition 1 cannot" in ahead.said("kafka.records")
+    assert f"error: {topics.events}: the record at offset 0 of partition 1 cannot" in told.said("kafka.records")
+    assert f"ok: {topics.events}: 10 records wait, the oldest for " in ahead.said("group.lag")
+    assert f"warning: {topics.events}: 10 records wait; since when is not known" in told.said("group.lag")
+    assert "none of the 4 newest logins of 1 backends" in ahead.said("clock.backends")
+    assert "none of the 1 newest logins of 1 backends" in told.said("clock.backends")
 
 
 def test_the_table(world: World) -> None:

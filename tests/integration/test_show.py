@@ -13,6 +13,8 @@ from lastlogin_schemas.table import TableMapping, insert_cql
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
 from tests.support.command import Ended, lastlogin
+from tests.support.damage import flip_bit
+from tests.support.logins import login
 from tests.support.topics import Topics, own_topics
 
 
@@ -185,6 +187,18 @@ def test_row_that_may_be_stale(addresses: OwnTable, topics: Topics) -> None:
     assert (people.code, machine.code) == (0, 0)
     assert people.out.splitlines()[-1].startswith("The table is behind: 1 event is in Kafka and not in the table yet")
     assert json.loads(machine.out)["backlog"]["records"] == 1
+
+
+def test_record_that_cannot_be_read(addresses: OwnTable, stack: Layout, topics: Topics) -> None:
+    """How many events wait is told although a record of any partition is damaged; since when is not."""
+    topics.publish(login("damaged"), partition=0)
+    topics.publish(login("sound"), partition=1)
+    flip_bit(stack, topics.events, 0, b"damaged")
+
+    shown = addresses.show("test1", TOPICS__EVENTS=topics.events, LAG__GROUP=f"group-{topics.events}")
+
+    told = "The table is behind: 2 events are in Kafka and not in the table yet."
+    assert told == shown.out.splitlines()[-1]
 
 
 def test_no_such_user(addresses: OwnTable, stack: Layout, topics: Topics) -> None:

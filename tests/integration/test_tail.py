@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 from lastlogin_schemas.partitioner import partition_of
 from lastlogin_stack.layout import Layout
 from tests.support.command import lastlogin
+from tests.support.damage import flip_bit
 from tests.support.logins import login, message
 from tests.support.servers import Running
 from tests.support.topics import Topics, own_topics
@@ -149,6 +150,21 @@ def test_record_that_is_no_event(stack: Layout, topics: Topics) -> None:
     with Tail(stack, topics.events, "--since", "1h") as tail:
         assert tail.line().endswith("undecodable: unknown_framing: the value starts with 6e6f; partition 1, offset 0")
         assert "test1" in tail.line()
+
+
+def test_record_that_cannot_be_read(stack: Layout, topics: Topics) -> None:
+    """A damaged batch is passed, said to be from where to where, and what is before and behind it is shown."""
+    for name in ("before", "damaged", "behind"):
+        topics.publish(*(login(f"{name}{number}") for number in range(5)), partition=1)
+    flip_bit(stack, topics.events, 1, b"damaged2")
+
+    with Tail(stack, topics.events, "--since", "1h") as tail:
+        tail.until_it_follows()
+        shown = [tail.line().split()[3] for _ in range(10)]
+
+        assert [f"{name}{number}" for name in ("before", "behind") for number in range(5)] == shown
+        assert tail.complaint().startswith("lastlogin: partition 1 cannot be read at offset 5, going on behind it: ")
+        assert "lastlogin: partition 1 is read again from offset 10 on" == tail.complaint()
 
 
 def test_closed_pipe(stack: Layout, topics: Topics) -> None:

@@ -102,6 +102,17 @@ def test_lag(found: list[Position], oldest_s: float | None, retention_s: float |
     assert sentence == said[: len(sentence)]
 
 
+def test_records_that_cannot_be_read() -> None:
+    """One that the group must still pass holds logins up, and has the command for it; one behind the group does not."""
+    passed, held = group.unreadable("t", {1: 4, 0: 3}, positions((0, 9, 4), (0, 9, 4)))
+    [unknown] = group.unreadable("t", {1: 4}, [])
+
+    assert "warning t: the record at offset 3 of partition 0 cannot be read; the group is behind it" == told(passed)[0]
+    assert "error t: the record at offset 4 of partition 1 cannot be read: what is there and" in told(held)[0]
+    assert "`lastlogin-consumer skip --topic t --partition 1 --to 5`" in held.do
+    assert unknown == held
+
+
 @pytest.mark.parametrize(
     ("kept_s", "sentences"),
     [

@@ -4,10 +4,12 @@ import logging
 
 import pytest
 from aiokafka.errors import (
+    CorruptRecordException,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     PolicyViolationError,
+    RecordTooLargeError,
     RequestTimedOutError,
 )
 from cassandra import AuthenticationFailed, DriverException, InvalidRequest, OperationTimedOut, Unauthorized
@@ -98,6 +100,14 @@ def test_other_failure_of_kafka() -> None:
     assert in_words(KafkaError("odd"), "an old complaint", KAFKA).message == (
         "Kafka does not answer at k:9092: KafkaError: odd"
     )
+
+
+@pytest.mark.parametrize("error", [CorruptRecordException("odd"), RecordTooLargeError("odd")])
+def test_a_record_that_cannot_be_read(error: KafkaError) -> None:
+    """It is not said that Kafka is away."""
+    told = in_words(error, "an old complaint", KAFKA)
+
+    assert told.message.startswith("Kafka at k:9092 has a record that cannot be read: ")
 
 
 def test_a_broker_that_answers() -> None:

@@ -4,5 +4,5 @@ command    the subcommand: what is looked at when     subject    whose settings,
 kafka      what Kafka says of topics and group        cassandra  what Cassandra says of nodes and table
 group      ... judged: members, offsets, lag (pure)   ring       ... judged: nodes, copies, their settings (pure)
 keeping    how long things are kept (pure)            table      ... judged: options and rights (pure)
-clocks     whose clock is ahead (pure)                newest     the newest records, for that
+clocks     whose clock is ahead (pure)
 """

@@ -1,6 +1,6 @@
 """The consumer's group: who is in it, where it stands, and what it may do. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lastlogin_service.doctor.replicas import listed
@@ -12,6 +12,7 @@ from lastlogin_service.doctor.rights import Operation, allows
 _OLD_S = 300.0
 # Of the retention: what waits for so long is about to be deleted.
 _LATE_SHARE = 0.5
+_UNREADABLE = "kafka.records"
 _RESEND = "`lastlogin-producer resend` on the backends sends again what they still have"
 
 
@@ -102,3 +103,17 @@ def lag(group: str, positions: Sequence[Position], oldest_s: float | None, reten
     if oldest_s > _OLD_S:
         return warning(check, shown, "see the lines on the group and on Cassandra, and the consumer's log")
     return ok(check, shown)
+
+
+def unreadable(topic: str, found: Mapping[int, int], positions: Sequence[Position]) -> Iterator[Line]:
+    """Judge partitions by the offset of a record that cannot be read; without `positions` it may hold the group up."""
+    nexts = {each.partition: each.next for each in positions}
+    for partition, offset in sorted(found.items()):
+        said = f"{topic}: the record at offset {offset} of partition {partition} cannot be read"
+        if offset < nexts.get(partition, 0):
+            do = "`lastlogin audit` tells which logins are not in the table"
+            yield warning(_UNREADABLE, f"{said}; the group is behind it", do)
+        else:
+            skip = f"lastlogin-consumer skip --topic {topic} --partition {partition} --to {offset + 1}"
+            do = f'see "A partition cannot be read" in the runbook; what would be given up tells `{skip}`'
+            yield error(_UNREADABLE, f"{said}: what is there and behind it is not written", do)

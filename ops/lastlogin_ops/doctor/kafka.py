@@ -5,16 +5,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupAuthorizationFailedError, for_code
 
+from lastlogin_ops import few
 from lastlogin_ops.backlog import committed_offsets
 from lastlogin_ops.doctor import clocks, group, keeping
 from lastlogin_ops.doctor.group import Group, Position
-from lastlogin_ops.doctor.newest import records
 from lastlogin_ops.doctor.subject import Subject
+from lastlogin_ops.few import Few
 from lastlogin_ops.plan import Action, Existing, plan
 from lastlogin_ops.tailing import decoded
 from lastlogin_schemas.event import LoginEvent
@@ -120,6 +121,8 @@ async def _group_and_records(
 ) -> list[Line]:
     partitions = [TopicPartition(subject.topics.events, each.number) for each in events.partitions]
     described, lines = await _described(subject, kafka)
+    positions: list[Position] = []
+    unreadable: dict[TopicPartition, int] = {}
     try:
         async with asyncio.timeout(_DEADLINE_S), reading(kafka, "lastlogin-doctor") as consumer:
             first, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
@@ -130,9 +133,18 @@ async def _group_and_records(
                 ]
                 lines.append(group.members(described.group, positions))
                 lines += group.offsets(subject.group, positions)
-                oldest = await _oldest_s(consumer, subject.topics.events, positions)
-                lines.append(group.lag(subject.group, positions, oldest, kept_s.get(subject.topics.events)))
-            lines += await _clocks(consumer, subject, first, ends)
+                waiting = {partitions[n]: each.next for n, each in enumerate(positions) if each.next < each.end}
+                oldest = await few.read(consumer, waiting, 1, _READ_S)
+                unreadable = oldest.unreadable
+                age_s = _oldest_s(oldest, waiting)
+                lines.append(group.lag(subject.group, positions, age_s, kept_s.get(subject.topics.events)))
+            starts = {each: max(first[each], end - _NEWEST) for each, end in ends.items() if first[each] < end}
+            newest = await few.read(consumer, starts, _NEWEST, _READ_S)
+            lines += _clocks(newest, subject)
+            # Of two in one partition, that where the group stands.
+            unreadable = newest.unreadable | unreadable
+            places = {each.partition: offset for each, offset in unreadable.items()}
+            lines += group.unreadable(subject.topics.events, places, positions)
     except (TimeoutError, Exit) as why:
         words = why.message if isinstance(why, Exit) else f"Kafka did not answer within {_DEADLINE_S:g} s"
         lines.append(warning("kafka.records", f"not all that is on the topic could be read: {words}", "see kafka.read"))
@@ -169,30 +181,21 @@ async def _described(subject: Subject, kafka: KafkaSettings) -> tuple[_Described
     return _Described(described, known), [group.right(described)] if subject.is_consumer else []
 
 
-async def _oldest_s(consumer: AIOKafkaConsumer, topic: str, positions: Sequence[Position]) -> float | None:
+def _oldest_s(found: Few, waiting: Mapping[TopicPartition, int]) -> float | None:
     """Seconds since the oldest record that waits reached Kafka; None: nothing waits, or it is not known."""
-    starts = {TopicPartition(topic, each.partition): each.next for each in positions if each.next < each.end}
-    found = await records(consumer, starts, 1, _READ_S)
-    if len(found) < len(starts) or not found:
+    if len(found.records) < len(waiting) or not waiting:
         return None
-    oldest_ms: int = min(piece[0].timestamp for piece in found.values())
+    oldest_ms: int = min(piece[0].timestamp for piece in found.records.values())
     return time.time() - oldest_ms / 1000
 
 
-async def _clocks(
-    consumer: AIOKafkaConsumer,
-    subject: Subject,
-    first: Mapping[TopicPartition, int],
-    ends: Mapping[TopicPartition, int],
-) -> list[Line]:
-    starts = {each: max(first[each], end - _NEWEST) for each, end in ends.items() if first[each] < end}
-    pieces = (await records(consumer, starts, _NEWEST, _READ_S)).values()
-    newest = max((record.timestamp / 1000 for piece in pieces for record in piece), default=None)
+def _clocks(found: Few, subject: Subject) -> Iterator[Line]:
+    records = [record for piece in found.records.values() for record in piece]
     logins = [
         (event.backend, event.login_at_us / 1e6 - record.timestamp / 1000)
-        for piece in pieces
-        for record in piece
+        for record in records
         if isinstance(event := decoded(record, subject.schemas), LoginEvent)
     ]
-    lines = [clocks.own(newest, time.time(), kept=synchronised())]
-    return [*lines, *clocks.backends(logins, subject.future_limit_s)]
+    newest = max((record.timestamp / 1000 for record in records), default=None)
+    yield clocks.own(newest, time.time(), kept=synchronised())
+    yield from clocks.backends(logins, subject.future_limit_s)
