@@ -130,7 +130,11 @@ def test_filters(aside: Aside) -> None:
     aside.publish(published(WRITE))
     time.sleep(0.01)
     since = datetime.now(UTC).isoformat()
-    aside.publish(published(write(backend="mail2")), published(write(reason="bad_value")), published(WRITE))
+    aside.publish(
+        published(write(backend="mail2")),
+        published(write(reason="bad_value", sequence=5)),
+        published(WRITE._replace(sequence=6)),
+    )
 
     for arguments, places in (
         (("--since", since), ["0:1", "0:2", "0:3"]),
