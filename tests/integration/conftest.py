@@ -11,6 +11,7 @@ from lastlogin_producer.server import ServerLimits
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
+from tests.support.audited import Audited, audited
 from tests.support.gate import Gate
 from tests.support.publisher import OutTopics, made_topics
 from tests.support.running_server import Running, Serve
@@ -22,6 +23,13 @@ def kafka_with_rights(layout: Layout) -> Iterator[SecuredKafka]:
     """A broker with logins, TLS and rights."""
     with secured_kafka(layout) as kafka:
         yield kafka
+
+
+@pytest.fixture
+def world(stack: Layout) -> Iterator[Audited]:
+    """Topics, table and group of one test."""
+    with audited(stack) as world:
+        yield world
 
 
 @pytest.fixture

@@ -3,17 +3,13 @@
 import json
 import shlex
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import pytest
 
 from lastlogin_schemas.framing import prefix
 from lastlogin_schemas.partitioner import partition_of
 from lastlogin_schemas.schema import LOGIN_EVENT
-from lastlogin_stack.layout import Layout
-from tests.support.audited import Audited, audited
+from tests.support.audited import Audited
 from tests.support.command import Ended, lastlogin
 from tests.support.consumer import ConsumerProcess, with_constants
 from tests.support.logins import message
@@ -24,13 +20,6 @@ from tests.support.publisher import OutTopics
 # What the operator has mended: a registry id is known, a service has its column.
 CONSUMER = {"SCHEMA_IDS": '{"7": 1}', "COLUMNS__SERVICES": "imap,pop3,webmail,lmtp,sieve"}
 COMMAND = {"TAIL__SCHEMA_IDS": '{"7": 1}', "COLUMNS__SERVICES": "imap,pop3,webmail,lmtp,sieve"}
-
-
-@pytest.fixture
-def world(stack: Layout) -> Iterator[Audited]:
-    """Topics, table and group of one test."""
-    with audited(stack) as world:
-        yield world
 
 
 def consume(world: Audited, directory: Path, **settings: str) -> ConsumerProcess:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -17,6 +18,9 @@ from tests.support.command import Ended, lastlogin
 from tests.support.logins import login
 from tests.support.own_table import OwnTable, own_table
 from tests.support.topics import Topics, own_topics
+
+
+SERVICES = ("imap", "pop3", "webmail", "lmtp")
 
 
 class Audited:
@@ -126,3 +130,16 @@ def audited(layout: Layout, partitions: int = 3) -> Iterator[Audited]:
             yield found
         finally:
             topics.delete(found.quarantine)
+
+
+def logins(world: Audited, rng: Random, count: int) -> list[LoginEvent]:
+    """Logins of a fifth as many users, in any order, some at the same instant from different addresses."""
+    return [
+        world.login(
+            f"u{rng.randrange(count // 5)}@example.org",
+            rng.randrange(1_000) * 1_000,
+            service=rng.choice(SERVICES),
+            ip=rng.choice((None, "192.0.2.1", "198.51.100.7", "2001:db8::1")),
+        )
+        for _ in range(count)
+    ]

@@ -25,8 +25,8 @@ _CONSUMER_PREFIX = "LASTLOGIN_CONSUMER_"
 
 _AS_ANOTHER = "ask the doctor as root, or as the user that the file is for"
 
-# The consumer's default: what it would take for a login from a wrong clock.
-_FUTURE_LIMIT_S = 300.0
+# What the consumer would take for a login from a wrong clock.
+_FUTURE_LIMIT_S: float = ConsumerSettings.model_fields["future_limit_s"].default
 
 
 @dataclass(frozen=True, slots=True)
