@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from lastlogin_consumer.ends import Partition
-from lastlogin_consumer.lag import Lag
+from lastlogin_consumer.lag import Progress
 from lastlogin_consumer.pipeline import PartitionPipeline, Stages
 from lastlogin_service.tasks import cancel
 
@@ -45,9 +45,9 @@ class Assignment:
         """Numbers of the partitions that have had work for longer than `for_s` seconds and have done none of it."""
         return [each.number for each in self._pipelines.values() if each.standstill_s > for_s]
 
-    def lags(self) -> dict[int, Lag | None]:
-        """Lag of each partition that is ours; None before it is known."""
-        return {pipeline.number: pipeline.lag() for pipeline in self._pipelines.values()}
+    def progress(self) -> dict[int, Progress]:
+        """What is told of each partition that is ours."""
+        return {pipeline.number: pipeline.progress() for pipeline in self._pipelines.values()}
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Start a pipeline for each partition; together they keep within the limits."""

@@ -53,16 +53,16 @@ class Burst:
             self._look_finished()
         return batch
 
-    def settle(self, batch: list[Login], error: BaseException | None) -> None:
-        """Note what became of a batch in flight."""
+    def settle(self, batch: list[Login], error: BaseException | None) -> bool:
+        """Note what became of a batch in flight; whether its rows are to be sent again."""
         self.in_flight -= 1
+        again = error is not None and self._failed(batch, error)
         if error is None:
             self.failures_in_a_row = 0
-        else:
-            self._failed(batch, error)
         self._look_finished()
+        return again
 
-    def _failed(self, batch: list[Login], error: BaseException) -> None:
+    def _failed(self, batch: list[Login], error: BaseException) -> bool:
         whose = blame(error)
         if whose is not Blame.ROWS and isinstance(error, InvalidRequest):
             self.table_in_doubt = True
@@ -74,10 +74,12 @@ class Burst:
             self._halves += (batch[:half], batch[half:])
         elif whose is Blame.ROWS:
             self.refused.append((batch[0], error))
+            return False
         else:
             self.error = error
             self.failed += batch
             self._one_more_failed(_GIVE_UP_AFTER if whose is Blame.CLUSTER else _GIVE_UP_AFTER_ROWS)
+        return True
 
     def _one_more_failed(self, most: int) -> None:
         self.failures_in_a_row += 1

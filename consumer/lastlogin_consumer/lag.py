@@ -27,6 +27,17 @@ def lag(watermark: int, end: int, appended_at: float | None, behind_since: float
     return Lag(end - watermark, max(0.0, now - min(known, default=now)))
 
 
+class Progress(NamedTuple):
+    """What is told of a partition that is ours: lag and watermark, None before they are known.
+
+    `held` while it waits at a record that cannot be read.
+    """
+
+    lag: Lag | None
+    watermark: int | None
+    held: bool
+
+
 class Backlog:
     """What is known of one partition, from its assignment on: who fetches, writes and asks for the end tells."""
 
@@ -38,11 +49,12 @@ class Backlog:
         "_newest_at",
         "_oldest_at",
         "_taken",
-        "_watermark",
+        "watermark",
     )
 
     def __init__(self) -> None:
-        self._watermark: int | None = None
+        # Offset up to which all is done; None before reading has begun.
+        self.watermark: int | None = None
         # Up to where records have been taken.
         self._taken = 0
         self._end: int | None = None
@@ -57,7 +69,7 @@ class Backlog:
 
     def begin(self, watermark: int) -> None:
         """Reading begins at `watermark`; everything before it is done."""
-        self._watermark = self._taken = watermark
+        self.watermark = self._taken = watermark
         self._look_behind()
 
     def ends_at(self, end: int, now: float) -> None:
@@ -78,23 +90,25 @@ class Backlog:
 
     def done(self, watermark: int) -> None:
         """All that was taken is written or set aside, or lost; `watermark` is where the next fetch begins."""
-        self._watermark = self._taken = watermark
+        # Between the last record that was taken and the next one may lie days of lost ones.
+        followed = watermark == self._taken
+        self.watermark = self._taken = watermark
         behind = self._is_behind()
         self._behind_since = self._asked_at if behind else None
-        self._followed_at = self._newest_at if behind else None
+        self._followed_at = self._newest_at if behind and followed else None
         self._oldest_at = self._newest_at = None
 
     def lag(self, now: float) -> Lag | None:
         """Lag at `now`; None before it is known where the partition begins and ends."""
-        if self._watermark is None or (self._end is None and self._taken <= self._watermark):
+        if self.watermark is None or (self._end is None and self._taken <= self.watermark):
             return None
         # The end was asked for some time ago: what has been taken since is there, too.
         end = max(self._end or 0, self._taken)
         appended_at = self._followed_at if self._oldest_at is None else self._oldest_at
-        return lag(self._watermark, end, appended_at, self._behind_since, now)
+        return lag(self.watermark, end, appended_at, self._behind_since, now)
 
     def _is_behind(self) -> bool:
-        return self._watermark is not None and self._end is not None and self._end > self._watermark
+        return self.watermark is not None and self._end is not None and self._end > self.watermark
 
     def _look_behind(self) -> None:
         if not self._is_behind():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic, time
+from typing import NoReturn
 
 import structlog
 
@@ -19,7 +20,7 @@ from lastlogin_consumer.compact import Window, WindowLimits
 from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Record
 from lastlogin_consumer.ends import Partition, SetAside, Table
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
-from lastlogin_consumer.lag import Backlog, Lag
+from lastlogin_consumer.lag import Backlog, Lag, Progress
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.offsets import missing, next_offset
 from lastlogin_consumer.second_reading import SecondReading
@@ -86,6 +87,8 @@ class PartitionPipeline:
         # When it last did some of its work, had none, or said why it could not.
         self._moved_at = stages.clock()
         self._fetch_limit = _FETCH_LIMIT
+        # Whether it waits at a record that cannot be read.
+        self._held = False
         self._stopping = self._writing = False
         # The wait that `stop_intake` ends; None while the pipeline does something else.
         self._wait: asyncio.Timeout | None = None
@@ -114,6 +117,10 @@ class PartitionPipeline:
         """How far behind it is; None before that is known."""
         return self._backlog.lag(self._stages.wall())
 
+    def progress(self) -> Progress:
+        """What is told of it."""
+        return Progress(self.lag(), self._backlog.watermark, self._held)
+
     def stop_intake(self) -> None:
         """Fetch no more; `run` writes what waits in the window and returns."""
         self._stopping = True
@@ -124,13 +131,15 @@ class PartitionPipeline:
         """Work until `stop_intake`. What it raises is a defect; then nothing unwritten has been passed."""
         asking = asyncio.create_task(self._ask_end())
         try:
-            await self._work()
+            await self._work(asking)
         finally:
             await cancel([asking])
 
-    async def _work(self) -> None:
+    async def _work(self, asking: asyncio.Task[NoReturn]) -> None:
         await self._start()
         while not self._stopping:
+            if asking.done():
+                asking.result()
             if self._due_in() != 0:
                 await self._fetch()
             if self._due_in() == 0:
@@ -151,6 +160,7 @@ class PartitionPipeline:
                 async with asyncio.timeout(None) as self._wait:
                     self._position = self._watermark = await self._partition.start()
                 self._backlog.begin(self._position)
+                self._held = False
                 return
             except FetchFailed as failure:
                 await self._hold(failure)
@@ -159,7 +169,7 @@ class PartitionPipeline:
             finally:
                 self._wait = None
 
-    async def _ask_end(self) -> None:
+    async def _ask_end(self) -> NoReturn:
         while True:
             asked_at = self._stages.wall()
             try:
@@ -167,6 +177,7 @@ class PartitionPipeline:
                     self._backlog.ends_at(await self._partition.end(), asked_at)
                 self.unanswered = False
                 if self._caught_up:
+                    self._held = False
                     self._moved()
                 elif self.lag() is not None and self.standstill_s > self._limits.linger_s + _SILENCE_S:
                     # Or our client is stuck: that the watchdog finds out, for which this is no move.
@@ -232,6 +243,7 @@ class PartitionPipeline:
         self._position = next_offset(records)
         self._backlog.took(self._position, records[0].timestamp, records[-1].timestamp, self._stages.wall())
         self._stages.metrics.totals.fetched += len(records)
+        self._held = False
         self._moved()
 
     async def _write(self) -> None:
@@ -336,6 +348,7 @@ class PartitionPipeline:
         )
         self._stages.metrics.totals.lost += count
         self._position = lost.resume_at
+        self._held = False
         # What was to be read again may not be there any more.
         self._again = SecondReading()
         if self._window.due_in(0) is None:
@@ -362,6 +375,7 @@ class PartitionPipeline:
         return f"what would be lost by going on behind it tells `lastlogin-consumer skip {where}`"
 
     def _say_held(self, why: str) -> None:
+        self._held = True
         self._say("partition_held", "Cannot read on; trying again", position=self._position, why=why)
 
     def _say(self, action: str, sentence: str, **context: object) -> None:

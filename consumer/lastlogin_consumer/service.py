@@ -46,7 +46,7 @@ class Consumer:
         options = client_options(settings.kafka, NAME)
         self._settings = settings
         registry = new_registry(PREFIX, version("lastlogin"))
-        self._metrics = ConsumerMetrics(registry)
+        self._metrics = ConsumerMetrics(registry, settings.linger_s)
         self._endpoint = Endpoint(settings.metrics, NAME, registry, live=self.not_live, ready=self.not_ready)
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._writer = writer_of(settings, self._metrics)
@@ -55,10 +55,12 @@ class Consumer:
         self._assignment = Assignment(
             stages_of(settings, self._writer, self._dead_letters, self._metrics, self._breaker), _REVOKE_DEADLINE_S
         )
-        self._source = Source(options, settings.topics.events, settings.group, self._assignment)
+        self._source = Source(
+            options, settings.topics.events, settings.group, self._assignment, self._metrics.rebalance
+        )
         self._metrics.watch(
             settings.topics.events,
-            self._assignment.lags,
+            self._assignment.progress,
             lambda: not (self.not_live() or self.not_ready()),
             lambda: self._breaker.open_for(monotonic()) > 0,
         )

@@ -27,6 +27,7 @@ from aiokafka.errors import (
 from lastlogin_consumer.decode import Record
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.offsets import Watermarks, missing, next_offset
+from lastlogin_service.histogram import Histogram
 from lastlogin_service.kafka_admin import start
 from lastlogin_service.logs import Occasionally
 
@@ -176,7 +177,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # no type info
 
 
 class Source:
-    """Our membership in the consumer group; tells `assignee` which partitions are its."""
+    """Our membership in the consumer group; tells `assignee` which partitions are its.
+
+    `rebalances` counts the seconds from each revocation to the next assignment.
+    """
 
     def __init__(
         self,
@@ -184,6 +188,8 @@ class Source:
         topic: str,
         group: str,
         assignee: Assignee,
+        rebalances: Histogram,
+        *,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
@@ -192,6 +198,9 @@ class Source:
         self._topic = topic
         self._group = group
         self._assignee = assignee
+        self._rebalances = rebalances
+        # When the rebalance that goes on began; to join for the first time is none.
+        self._revoked_at: float | None = None
         self._watermarks = Watermarks()
         self._occasionally = Occasionally(_LOG_INTERVAL_S)
         self._consumer: Any = None
@@ -268,6 +277,7 @@ class Source:
         """Leave the group and disconnect; it may be started again."""
         consumer, self._consumer = self._consumer, None
         self._member = False
+        self._revoked_at = None
         self._watermarks.assign(())
         if consumer is None:
             return
@@ -285,6 +295,8 @@ class Source:
     async def revoked(self, revoked: set[TopicPartition]) -> None:
         """Have the partitions given up; they stay ours until this returns."""
         self._outside_since = self._clock()
+        if self._member:
+            self._revoked_at = self._outside_since
         self._member = False
         await self._assignee.revoked()
         await self.commit()
@@ -294,6 +306,9 @@ class Source:
 
     def assigned(self, assigned: set[TopicPartition]) -> None:
         """Have these partitions worked on."""
+        if self._revoked_at is not None:
+            self._rebalances.observe(self._clock() - self._revoked_at)
+            self._revoked_at = None
         self._member, self._why = True, _JOINING
         self._partitions = len(assigned)
         self._watermarks.assign(_numbers(assigned))

@@ -244,12 +244,13 @@ class Writer:
         # First the flag, then the answers: one that comes in between wakes us once more, none is left behind.
         self._waking = False
         metrics, now = self._metrics, self._wall()
+        late_after_s = metrics.late_after_s
         while self._answers:
             token, error, answered_at = self._answers.popleft()
             # A row that was not answered in time, or whose session was replaced, has been given up already.
             if (sent := self._in_flight.pop(token, None)) is not None:
                 burst, batch, sent_at = sent
-                burst.settle(batch, error)
+                metrics.totals.retries += burst.settle(batch, error)
                 if burst.has_halves and burst not in self._bursts:
                     self._bursts.appendleft(burst)
                 metrics.cassandra_write[outcome_of(error)].observe(answered_at - sent_at)
@@ -257,7 +258,10 @@ class Writer:
                     self._answered_at = answered_at
                 if error is None:
                     for login in batch:
-                        metrics.end_to_end.observe(max(0.0, now - login.login_at_us / 1e6))
+                        age_s = now - login.login_at_us / 1e6
+                        metrics.end_to_end.observe(max(0.0, age_s))
+                        if age_s > late_after_s:
+                            metrics.totals.late += 1
         self._send()
 
     async def _prepare_again(self, table: OpenTable) -> None:

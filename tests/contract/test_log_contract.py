@@ -17,6 +17,7 @@ from lastlogin_consumer.ends import Partition, SetAside
 from lastlogin_consumer.errors import OffsetLost
 from lastlogin_consumer.source import PartitionLog, Source
 from lastlogin_service.backoff import Backoff
+from lastlogin_service.histogram import Histogram
 from lastlogin_service.kafka import KafkaSettings, client_options
 from lastlogin_stack.layout import Layout
 from tests.support.logins import record
@@ -114,7 +115,7 @@ class KafkaLog:
 
     async def open(self) -> Partition:
         capture = _Capture()
-        self._source = Source(self._options, self._topics.events, "contract", capture)
+        self._source = Source(self._options, self._topics.events, "contract", capture, Histogram(()))
         await self._source.start()
         async with asyncio.timeout(30):
             [partition] = await capture.partitions

@@ -10,6 +10,7 @@ from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import WindowLimits
 from lastlogin_consumer.decode import Decoder
 from lastlogin_consumer.ends import SetAside
+from lastlogin_consumer.lag import Lag
 from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_consumer.pipeline import Stages
 from lastlogin_schemas.event import LoginEvent
@@ -33,13 +34,15 @@ class Bench:
         self.table = MemoryTable()
         self.dead_letters = MemoryDeadLetters()
         self.breaker = Breaker()
-        self.metrics = ConsumerMetrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        self.metrics = ConsumerMetrics(self.registry)
         self.totals = self.metrics.totals
         self.partitions: list[MemoryPartition] = []
         self._limits = limits or WindowLimits(linger_s=0.2, max_records=1000, max_bytes=1_000_000)
         self._ask_end_every_s = ask_end_every_s
         self._ttl_s = ttl_s
         self.assignment = self.new_assignment()
+        self.metrics.watch("events", self.assignment.progress, lambda: True, lambda: False)
 
     def new_assignment(self) -> Assignment:
         """Another consumer of the same group, with the same table."""
@@ -73,6 +76,10 @@ class Bench:
             partition.append(event_record(item) if isinstance(item, LoginEvent) else record(item))
         self.partitions.append(partition)
         return partition
+
+    def lags(self) -> dict[int, Lag | None]:
+        """How far behind each partition is; None before that is known."""
+        return {number: progress.lag for number, progress in self.assignment.progress().items()}
 
     def start(self) -> None:
         """Assign all partitions."""

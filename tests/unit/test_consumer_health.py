@@ -19,7 +19,7 @@ from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load
 from tests.support.bench import Bench
-from tests.support.memory import until
+from tests.support.memory import VirtualClock, until
 
 
 def _backoff() -> Backoff:
@@ -54,13 +54,35 @@ async def test_a_failed_pipeline_is_death() -> None:
 async def test_a_member_without_partitions_is_ready() -> None:
     """In the group from the end of one rebalance to the beginning of the next, with partitions or without."""
     bench = Bench()
-    source = Source({}, "events", "group", bench.assignment)
+    source = Source({}, "events", "group", bench.assignment, bench.metrics.rebalance)
     assert "Not in the consumer group group" in (source.problem or "")
 
     source.assigned(set())
     assert None is source.problem
     await source.revoked(set())
     assert "rebalance" in (source.problem or "")
+
+
+async def test_rebalances_are_counted() -> None:
+    """From the revocation to the next assignment; the first assignment, and that of a new client, are none."""
+    bench, clock = Bench(), VirtualClock()
+    source = Source({}, "events", "group", bench.assignment, bench.metrics.rebalance, clock=clock)
+
+    def counted() -> tuple[float, float]:
+        return bench.metrics.rebalance.buckets()[-1][1], bench.metrics.rebalance.total
+
+    await source.revoked(set())
+    clock.now = 3.0
+    source.assigned(set())
+    assert (0, 0) == counted()
+    await source.revoked(set())
+    clock.now = 5.0
+    source.assigned(set())
+    assert (1, 2.0) == counted()
+    await source.revoked(set())
+    await source.stop(0)
+    source.assigned(set())
+    assert (1, 2.0) == counted()
 
 
 async def test_an_unanswered_question_is_an_outage_of_kafka() -> None:

@@ -10,10 +10,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lastlogin_consumer.decode import POISON_REASONS
-from lastlogin_consumer.lag import Lag
+from lastlogin_consumer.lag import Lag, Progress
 from lastlogin_consumer.metrics import OUTCOMES, ConsumerMetrics, Outcome
 from lastlogin_consumer.outcome import outcome_of
 from lastlogin_consumer.settings import ConsumerSettings
+from lastlogin_service.endpoint import new_registry
+from tests.support.bench import Bench
+from tests.support.logins import event_record, login
+from tests.support.memory import until
 
 
 # By name: a rename breaks whoever queries them; counters with their ending.
@@ -34,6 +38,12 @@ NAMES = {
     "assigned_partitions",
     "breaker_open",
     "ready",
+    "watermark_offset",
+    "partition_held",
+    "linger_seconds",
+    "late_rows_total",
+    "cassandra_retries_total",
+    "rebalance_seconds",
 }
 
 
@@ -85,29 +95,43 @@ def test_totals_are_what_is_scraped(registry: CollectorRegistry, metrics: Consum
     totals = metrics.totals
     totals.fetched, totals.written, totals.merged = 70, 3, 5
     totals.unmapped, totals.expired, totals.unchecked, totals.lost = 7, 9, 11, 13
+    totals.late, totals.retries = 2, 17
     totals.set_aside.update(["future", "future"])
 
-    shown = ("events", "rows_written", "deduplicated", "unmapped", "expired", "unchecked", "offsets_lost")
-    assert [70, 3, 5, 7, 9, 11, 13] == [_value(registry, f"{name}_total") for name in shown]
+    shown = (
+        "events", "rows_written", "deduplicated", "unmapped", "expired", "unchecked", "offsets_lost", "late_rows",
+        "cassandra_retries",
+    )  # fmt: skip
+    assert [70, 3, 5, 7, 9, 11, 13, 2, 17] == [_value(registry, f"{name}_total") for name in shown]
     assert 2 == _value(registry, "dead_letters_total", reason="future")
     assert {
         "fetched": 70, "written": 3, "merged": 5, "unmapped": 7, "expired": 9, "unchecked": 11, "lost": 13,
-        "set_aside": 2,
+        "set_aside": 2, "late": 2, "retries": 17,
     } == totals.summary()  # fmt: skip
 
 
-def test_lag_of_the_partitions_that_are_ours(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
-    """A series for each assigned partition whose lag is known; with the partition it goes."""
-    lags: dict[int, Lag | None] = {0: Lag(4, 1.5), 11: Lag(0, 0.0), 12: None}
-    metrics.watch("events", lambda: lags, lambda: True, lambda: False)
+def test_the_partitions_that_are_ours(registry: CollectorRegistry, metrics: ConsumerMetrics) -> None:
+    """A series for each assigned partition, as far as it is known; with the partition it goes."""
+    ours = {
+        0: Progress(Lag(4, 1.5), 12, held=True),
+        11: Progress(Lag(0, 0.0), 0, held=False),
+        12: Progress(None, None, held=True),
+    }
+    metrics.watch("events", lambda: ours, lambda: True, lambda: False)
 
     assert (3.0, 1.0) == (_value(registry, "assigned_partitions"), _value(registry, "ready"))
     assert 4.0 == _value(registry, "lag_records", topic="events", partition="0")
     assert 1.5 == _value(registry, "lag_seconds", topic="events", partition="0")
     assert 0.0 == _value(registry, "lag_seconds", topic="events", partition="11")
     assert None is _value(registry, "lag_records", topic="events", partition="12")
-    del lags[0]
-    assert None is _value(registry, "lag_records", topic="events", partition="0")
+    by_partition = {
+        name: [_value(registry, name, topic="events", partition=str(number)) for number in ours]
+        for name in ("watermark_offset", "partition_held")
+    }
+    assert {"watermark_offset": [12, 0, None], "partition_held": [1, 0, 1]} == by_partition
+    del ours[0]
+    for name in ("lag_records", "lag_seconds", "watermark_offset", "partition_held"):
+        assert None is _value(registry, name, topic="events", partition="0")
     assert 2.0 == _value(registry, "assigned_partitions")
 
 
@@ -148,6 +172,42 @@ def test_a_scrape_is_valid_text(registry: CollectorRegistry, metrics: ConsumerMe
 def test_outcomes_of_requests(error: BaseException | None, outcome: Outcome) -> None:
     """What the driver raises is one of four outcomes."""
     assert outcome == outcome_of(error)
+
+
+def test_linger_is_told() -> None:
+    """Whoever judges a delay counts in what the settings ask for."""
+    registry = CollectorRegistry()
+    metrics = ConsumerMetrics(registry, linger_s=2.5)
+
+    assert 2.5 == _value(registry, "linger_seconds")
+    assert 7.5 == metrics.late_after_s
+
+
+@pytest.mark.parametrize("partitions", [1, 12, 24])
+async def test_series_do_not_grow_with_users(partitions: int) -> None:
+    """One user or ten thousand: four series for each assigned partition, and less than 300 with twelve of them."""
+
+    def series() -> int:
+        text = generate_latest(bench.registry).decode()
+        return sum(not line.startswith("#") for line in text.splitlines())
+
+    bench = Bench()
+    bench.registry.register(new_registry("lastlogin_consumer", "1"))
+    alone = series()
+    partition, *_ = [bench.partition() for _ in range(partitions)]
+    bench.start()
+    for count in (1, 10_000):
+        for number in range(count):
+            partition.append(event_record(login(f"user{number}")))
+        await until(
+            lambda: set(bench.lags().values()) == {Lag(0, 0.0)} and partition.watermark == len(partition.records)
+        )
+        assert alone + 4 * partitions == series()
+    assert partitions > 12 or series() < 300
+
+    await bench.assignment.finish(0)
+    assert alone == series()
+    bench.assignment.failed.cancel()
 
 
 def test_the_port_is_the_consumers() -> None:

@@ -114,6 +114,49 @@ def test_lost_records_are_no_longer_behind() -> None:
     assert Lag(0, 0.0) == backlog.lag(120)
 
 
+def test_behind_a_loss_nobody_is_as_old_as_the_record_before_it() -> None:
+    """A window from last week is written, and behind it retention has deleted days: what follows is younger."""
+    backlog = Backlog()
+    backlog.begin(0)
+    backlog.ends_at(1000, 600_000)
+    backlog.took(10, 1_000_000, 2_000_000, 600_000)
+    backlog.done(900)
+
+    assert Lag(100, 5.0) == backlog.lag(600_005)
+
+
+def test_a_loss_beyond_the_known_end_is_no_lag() -> None:
+    """All that was known of is deleted, and more: nothing is behind until Kafka has told of newer records."""
+    backlog = Backlog()
+    backlog.begin(10)
+    backlog.ends_at(30, 100)
+    backlog.done(45)
+    assert Lag(0, 0.0) == backlog.lag(400)
+    backlog.ends_at(47, 405)
+    assert Lag(2, 1.0) == backlog.lag(406)
+
+
+def test_a_backlog_from_before_the_start() -> None:
+    """Seconds count from the start until the first record is there, and then from when Kafka took that."""
+    backlog = Backlog()
+    backlog.begin(3)
+    backlog.ends_at(53, 10_000)
+    assert Lag(50, 2.0) == backlog.lag(10_002)
+    backlog.took(4, 5_000_000, 5_000_000, 10_002)
+    assert Lag(50, 5_010.0) == backlog.lag(10_010)
+
+
+def test_in_an_outage_the_age_grows_though_nothing_is_new() -> None:
+    """Kafka tells the same end again and again; the number stays and the age goes on."""
+    backlog = Backlog()
+    backlog.begin(0)
+    backlog.ends_at(0, 100)
+    backlog.took(2, 101_000, 101_500, 102)
+    for now in (110, 500, 4_000):
+        backlog.ends_at(2, now)
+        assert Lag(2, now - 101.0) == backlog.lag(now)
+
+
 def test_a_topic_made_anew_starts_over() -> None:
     """The watermark goes back to the new beginning, and the old end is forgotten with the next answer."""
     backlog = Backlog()

@@ -42,8 +42,10 @@ async def test_what_kafka_withholds_is_told_with_the_way_out(bench: Bench) -> No
     assert (0, 1) == (said[0]["partition"], said[0]["position"])
     assert "gives nothing at offset 1; " in said[0]["why"]
     assert "`lastlogin-consumer skip --topic events --partition 0 --to 2`" in said[0]["why"]
+    assert bench.assignment.progress()[0].held
     partition.deaf = False
     await until(lambda: partition.watermark == 2)
+    assert not bench.assignment.progress()[0].held
 
 
 @pytest.mark.parametrize("linger_s", [300.0])

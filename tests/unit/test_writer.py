@@ -92,7 +92,12 @@ class Nodes:
         return SimpleNamespace(add_callbacks=add_callbacks)
 
 
-async def _writer(nodes: Nodes, silence_s: float = SILENCE_S, clock: Callable[[], float] = time.monotonic) -> Writer:
+async def _writer(
+    nodes: Nodes,
+    silence_s: float = SILENCE_S,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+) -> Writer:
     def opened(_wanted: TableMapping) -> Any:
         nodes.sessions += 1
         if nodes.sessions in nodes.stuck:
@@ -100,8 +105,8 @@ async def _writer(nodes: Nodes, silence_s: float = SILENCE_S, clock: Callable[[]
         return nodes
 
     backoff = partial(Backoff, 1e-6, 1e-6, Random(0))  # noqa: S311 - jitter
-    metrics = ConsumerMetrics(CollectorRegistry())
-    writer = Writer(TableMapping(), opened, backoff, metrics, silence_s=silence_s, clock=clock)
+    metrics = ConsumerMetrics(CollectorRegistry(), linger_s=2.0)
+    writer = Writer(TableMapping(), opened, backoff, metrics, silence_s=silence_s, clock=clock, wall=wall)
     await writer.connect()
     return writer
 
@@ -145,6 +150,31 @@ async def test_rows_that_are_refused_for_a_full_disk_are_kept(full: str) -> None
     nodes.refuses = lambda _login: False
     assert [] == await writing
     assert writer.problem is None
+
+
+@pytest.mark.parametrize(("age_s", "late"), [(-3.0, 0), (6.9, 0), (7.1, 3)])
+async def test_rows_that_come_late_are_counted(age_s: float, late: int) -> None:
+    """More than 5 s and linger_s after the login, when they are acknowledged; those refused are never."""
+    nodes = Nodes(lambda login: login.user == "bad")
+    writer = await _writer(nodes, wall=lambda: AT_US / 1e6 + age_s)
+    await writer.write(_logins("a", "b", "bad", "c"))
+
+    assert late == writer._metrics.totals.late
+
+
+async def test_requests_that_are_repeated_are_counted() -> None:
+    """Two that fail for the cluster, and two that are cut in halves; a row that is set aside is not sent again."""
+    nodes = Nodes(lambda login: login.user == "bad")
+    writer = await _writer(nodes)
+    await writer.write(_logins("a", "b", "c", "d"))
+    assert 0 == writer._metrics.totals.retries
+    await writer.write(_logins("bad", "b", "c", "d"))
+    assert 2 == writer._metrics.totals.retries
+
+    refusals = iter([True, True, False])
+    nodes.refuses, nodes.refusal = lambda _login: next(refusals), cassandra.Unavailable("too few")
+    await writer.write(_logins("a"))
+    assert 4 == writer._metrics.totals.retries
 
 
 async def test_a_request_that_is_never_answered_is_sent_again_by_a_new_session() -> None:
