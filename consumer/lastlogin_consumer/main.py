@@ -1,5 +1,7 @@
 """The command `lastlogin-consumer`."""
 
+import os
+
 from aiokafka.errors import KafkaError
 
 from lastlogin_consumer.dovecot.command import IMPORT_DOVECOT
@@ -10,6 +12,7 @@ from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.skip.command import SKIP
 from lastlogin_service.command import service_command
 from lastlogin_service.exits import TEMPFAIL, Exit
+from lastlogin_service.notify import Notifier
 from lastlogin_service.signals import stop_event
 from lastlogin_service.tasks import unless
 
@@ -17,7 +20,7 @@ from lastlogin_service.tasks import unless
 async def run(settings: ConsumerSettings) -> None:
     """Consume until SIGTERM. Raises `Exit`; anything else it raises is a defect."""
     async with stop_event() as stop:
-        consumer = Consumer(settings)
+        consumer = Consumer(settings, Notifier(os.environ))
         try:
             if await unless(stop, consumer.start()):
                 await unless(stop, consumer.work())

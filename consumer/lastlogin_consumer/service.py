@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from time import monotonic
+from typing import NoReturn
 
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from lastlogin_consumer.assignment import Assignment
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.dead_letters import DeadLetters
+from lastlogin_consumer.driver_pulse import DriverPulse
 from lastlogin_consumer.metrics import PREFIX, ConsumerMetrics
 from lastlogin_consumer.outage import Outage
 from lastlogin_consumer.probe import a_leader_answers
@@ -23,6 +25,7 @@ from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
 from lastlogin_service.kafka_admin import LastComplaint, in_words, last_complaint
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.notify import Notifier, beat
 from lastlogin_service.preflight import verdict
 from lastlogin_service.tasks import cancel
 from lastlogin_service.topics import look_at_topics
@@ -34,6 +37,8 @@ NAME = "lastlogin-consumer"
 _REVOKE_DEADLINE_S = 0.7 * REBALANCE_TIMEOUT_MS / 1000
 # For each of: leaving the group, and disconnecting from Kafka and from Cassandra.
 _DISCONNECT_DEADLINE_S = 3.0
+# The driver's thread answers within milliseconds.
+_DRIVER_DEAD_S = 60.0
 _LOG_INTERVAL_S = 30.0
 
 _log = structlog.get_logger(NAME)
@@ -42,9 +47,12 @@ _log = structlog.get_logger(NAME)
 class Consumer:
     """Events topic to table. `start`, then `work`, at any time enough: then `finish`; `close` in any case."""
 
-    def __init__(self, settings: ConsumerSettings) -> None:
+    def __init__(self, settings: ConsumerSettings, notifier: Notifier) -> None:
         options = client_options(settings.kafka, NAME)
         self._settings = settings
+        self._notifier = notifier
+        self._beating: set[asyncio.Task[None]] = set()
+        self._driver_pulse = DriverPulse()
         registry = new_registry(PREFIX, version("lastlogin"))
         self._metrics = ConsumerMetrics(registry, settings.linger_s)
         self._endpoint = Endpoint(settings.metrics, NAME, registry, live=self.not_live, ready=self.not_ready)
@@ -67,14 +75,19 @@ class Consumer:
         self._standstill_limit_s = settings.linger_s + STANDSTILL_S
         self._watchdog = Watchdog(self._standstill_limit_s, self._standstill_s, self._kafka_answers)
         self._outage = Outage(lambda: self._source.unanswered or self._assignment.problem is not None, self._why_away)
-        self._started = self._stopping = self._topics_checked = self._rebuilt = False
+        self._started = self._stopping = self._topics_checked = self._rebuilt = self._failed = False
         # What the step that `start` repeats has failed with.
         self._kafka_failure: str | None = None
         self._complaint: LastComplaint | None = None
 
     def not_live(self) -> list[str]:
         """Sentences for /livez: why only a restart helps."""
-        return ["A pipeline has failed; the process ends"] if self._assignment.failed.done() else []
+        problems = []
+        if self._failed or self._assignment.failed.done():
+            problems.append("Work has failed; the process ends")
+        if self._driver_pulse.silent_s() > _DRIVER_DEAD_S:
+            problems.append(f"The thread of Cassandra's driver has done nothing for more than {_DRIVER_DEAD_S:.0f} s")
+        return problems
 
     def not_ready(self) -> list[str]:
         """Sentences for /readyz: what keeps us from writing; during the start the first of it, the rest follows."""
@@ -91,13 +104,27 @@ class Consumer:
         told = [problem for problem in problems if problem is not None]
         return told if self._started else told[:1]
 
+    def status(self) -> str:
+        """One line for people who ask the service manager."""
+        lags = [each.lag for each in self._assignment.progress().values()]
+        known = [lag for lag in lags if lag is not None]
+        records = sum(lag.records for lag in known)
+        waiting = f"{len(lags)} partitions, {records} records wait" if lags else "no partitions"
+        oldest = f", the oldest for {max(lag.seconds for lag in known):.0f} s" if records else ""
+        return "; ".join([*self.not_live(), *self.not_ready(), waiting + oldest])
+
     async def start(self) -> None:
         """Connect to everything, in an order that touches no data before all of it is there. Raises `Exit`.
 
         The endpoint comes first, so that whoever looks sees what the rest waits for. The group comes last: who
         cannot write must not take partitions from those who can.
+
+        To the service manager it is ready with the endpoint: what it then waits for may be away for hours.
         """
         await self._endpoint.start()
+        self._notifier.ready()
+        if self._notifier.heard:
+            self._beating.add(asyncio.create_task(beat(self._notifier, self.not_live, self.status)))
         await self._patiently(self._require_topics)
         await self._patiently(self._dead_letters.start)
         await self._writer.connect()
@@ -107,13 +134,22 @@ class Consumer:
 
     async def work(self) -> None:
         """Never return; raise what the source or a pipeline failed with, and `Exit` when new clients did not help."""
+        try:
+            await self._work()
+        except Exception:
+            self._failed = True
+            # From here on the service manager waits for the end, however it goes.
+            self._notifier.stopping()
+            raise
+
+    async def _work(self) -> NoReturn:
         while True:
             fetched = self._metrics.totals.fetched
             source: asyncio.Task[None] = asyncio.create_task(self._source.run())
             watchdog = asyncio.create_task(self._watchdog.run())
             outage: asyncio.Task[None] = asyncio.create_task(self._outage.run())
             try:
-                ends: set[asyncio.Future[None]] = {source, watchdog, outage, self._assignment.failed}
+                ends: set[asyncio.Future[None]] = {source, watchdog, outage, self._assignment.failed, *self._beating}
                 with last_complaint("Unable connect") as self._complaint:
                     ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for each in ended:
@@ -149,6 +185,7 @@ class Consumer:
     async def finish(self) -> None:
         """Fetch no more, write what has been fetched within the shutdown deadline, and commit it."""
         self._stopping = True
+        self._notifier.stopping()
         left = await self._assignment.close(self._settings.shutdown.deadline_s)
         await self._source.commit(_DISCONNECT_DEADLINE_S)
         _log.info("Stopped", action="stopped", unfinished=left, **self._metrics.totals.summary())
@@ -162,6 +199,8 @@ class Consumer:
             self._writer.close(_DISCONNECT_DEADLINE_S),
         )
         await self._endpoint.stop()
+        await cancel(self._beating)
+        self._notifier.close()
 
     async def _require_topics(self) -> None:
         topics = self._settings.topics

@@ -40,8 +40,8 @@ class Notifier:
         self._send("STOPPING=1")
 
     def status(self, sentence: str) -> None:
-        """Show people what the service does."""
-        self._send(f"STATUS={sentence}")
+        """Show people what the service does. One line: others say, to the manager, something else."""
+        self._send(f"STATUS={' '.join(sentence.splitlines())}")
 
     def alive(self) -> None:
         """Keep the watchdog from killing us; due every `watchdog_s`."""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lastlogin_consumer.settings import ShutdownSettings as ConsumerShutdown
+from lastlogin_consumer.source import SESSION_TIMEOUT_MS
+from lastlogin_producer.settings import ShutdownSettings as ProducerShutdown
 from lastlogin_producer.settings import SocketSettings, SpoolSettings
 from lastlogin_service.exits import CONFIG
 from lastlogin_stack.layout import PROJECT_ROOT
@@ -15,6 +18,10 @@ from lastlogin_stack.layout import PROJECT_ROOT
 
 UNITS = PROJECT_ROOT / "deploy/systemd"
 SERVICES = ("lastlogin-producer.service", "lastlogin-consumer.service")
+DEADLINES_S = {
+    "lastlogin-producer.service": ProducerShutdown().deadline_s,
+    "lastlogin-consumer.service": ConsumerShutdown().deadline_s,
+}
 # Below 2 systemd calls a service "OK"; without any of the hardening it is 9.2, "UNSAFE".
 MOST_EXPOSURE = 1.5
 
@@ -98,6 +105,26 @@ def test_restarts() -> None:
     assert "lastlogin-producer.socket" == unit["Unit"]["BindsTo"]
     assert unit["Unit"]["OnFailure"] == "lastlogin-producer-down.service"
     assert Unit(unit["Unit"]["OnFailure"])["Service"]["ExecStart"].endswith("stop lastlogin-producer.socket")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_they_tell_systemd(name: str) -> None:
+    """Both say when they are ready and feed a watchdog; a stop may take what the settings allow, and what follows."""
+    unit = Unit(name)["Service"]
+
+    assert "notify" == unit["Type"]
+    assert int(unit["WatchdogSec"]) >= 10
+    assert int(unit["TimeoutStopSec"]) > DEADLINES_S[name] + 6
+
+
+def test_a_consumer_waits_as_long_as_it_takes() -> None:
+    """Ended in whichever way, but for what needs a person, it is started again; no start limit counts."""
+    unit = Unit("lastlogin-consumer.service")
+
+    assert ("always", str(CONFIG)) == (unit["Service"]["Restart"], unit["Service"]["RestartPreventExitStatus"])
+    assert "0" == unit["Unit"]["StartLimitIntervalSec"]
+    # Later than the group: whoever hangs for so long has no partitions any more.
+    assert int(unit["Service"]["WatchdogSec"]) * 1000 >= SESSION_TIMEOUT_MS
 
 
 def test_what_it_runs_as(tmp_path: Path) -> None:

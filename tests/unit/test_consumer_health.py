@@ -17,8 +17,10 @@ from lastlogin_schemas.errors import TableNotReady
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.backoff import Backoff
 from lastlogin_service.exits import CONFIG, Exit
+from lastlogin_service.notify import Notifier
 from lastlogin_service.settings import load
 from tests.support.bench import Bench
+from tests.support.logins import login
 from tests.support.memory import VirtualClock, until
 
 
@@ -31,7 +33,7 @@ def _consumer() -> Consumer:
         "LASTLOGIN_CONSUMER_KAFKA__BOOTSTRAP_SERVERS": "kafka1.example.org:9092",
         "LASTLOGIN_CONSUMER_CASSANDRA__CONTACT_POINTS": "cassandra1.example.org",
     }
-    return Consumer(load(ConsumerSettings, None, variables))
+    return Consumer(load(ConsumerSettings, None, variables), Notifier({}))
 
 
 async def test_a_consumer_that_has_not_connected_is_alive_and_not_ready() -> None:
@@ -47,8 +49,58 @@ async def test_a_failed_pipeline_is_death() -> None:
     consumer = _consumer()
     consumer._assignment.failed.set_exception(ZeroDivisionError())
 
-    assert ["A pipeline has failed; the process ends"] == consumer.not_live()
+    assert ["Work has failed; the process ends"] == consumer.not_live()
     assert isinstance(consumer._assignment.failed.exception(), ZeroDivisionError)
+
+
+async def test_work_that_stands_still_with_new_clients_is_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients are replaced once; when nothing is done with the new ones either, it ends, and is no longer alive."""
+    consumer = _consumer()
+    rebuilt = []
+
+    async def replaced() -> None:
+        assert [] == consumer.not_live()
+        consumer._rebuilt = True
+        rebuilt.append(1)
+
+    async def barks() -> None:
+        pass
+
+    monkeypatch.setattr(consumer._watchdog, "run", barks)
+    monkeypatch.setattr(consumer, "_rebuild", replaced)
+    with pytest.raises(Exit, match="also with new clients"):
+        await consumer.work()
+
+    assert [1] == rebuilt
+    assert ["Work has failed; the process ends"] == consumer.not_live()
+
+
+async def test_a_driver_whose_thread_hangs_is_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No new session helps it. Cassandra that is away is none."""
+    consumer = _consumer()
+    for silent_s, reasons in ((60.0, 0), (61.0, 1)):
+        monkeypatch.setattr(consumer._driver_pulse, "silent_s", lambda silent_s=silent_s: silent_s)
+        assert reasons == len(consumer.not_live())
+
+
+async def test_the_status_says_what_is_wrong_and_what_waits() -> None:
+    """One line for whoever asks systemd: reasons first, then partitions, records and the age of the oldest."""
+    consumer, bench = _consumer(), Bench()
+    assert "Kafka has not told yet whether the topics exist; no partitions" == consumer.status()
+
+    reason = "The client that sends dead letters is not connected to Kafka"
+    consumer._assignment, consumer._topics_checked = bench.assignment, True
+    bench.partition(login("a"), login("b"))
+    bench.partition()
+    bench.table.gate.close()
+    bench.start()
+    await until(lambda: bench.table.gate.waiting == 1 and None not in bench.lags().values())
+    bench.time += 42
+    assert f"{reason}; 2 partitions, 2 records wait, the oldest for 42 s" == consumer.status()
+    bench.table.gate.open()
+    await until(lambda: consumer.status() == f"{reason}; 2 partitions, 0 records wait")
+    await bench.assignment.abandon()
+    bench.assignment.failed.cancel()
 
 
 async def test_a_member_without_partitions_is_ready() -> None:

@@ -24,7 +24,7 @@ def test_states(tmp_path: Path, *, abstract: bool) -> None:
     address = f"@lastlogin-test-{os.getpid()}" if abstract else tmp_path / "notify"
     with ServiceManager(address) as manager, closing(notifier_of(manager)) as notifier:
         notifier.ready()
-        notifier.status("3 messages wait")
+        notifier.status("3 messages\nwait")
         notifier.alive()
         notifier.stopping()
 
