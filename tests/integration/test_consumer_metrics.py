@@ -18,6 +18,7 @@ from tests.support.consumer import ConsumerProcess
 from tests.support.gate import Gate
 from tests.support.logins import login, message
 from tests.support.process import wait_until
+from tests.support.service_manager import ServiceManager
 from tests.support.topics import Topics, own_topics
 
 
@@ -66,73 +67,111 @@ def test_the_story_of_every_record_is_scraped(stack: Layout, topics: Topics, tmp
     assert (2, 1, 0) == (samples["assigned_partitions"], samples["ready"], samples["offsets_lost_total"])
 
 
-def test_before_the_first_record_the_lag_is_zero(stack: Layout, topics: Topics, tmp_path: Path) -> None:
-    """Partitions that nothing was ever published to have their series, at 0; healthy and ready."""
-    with ConsumerProcess(stack, topics, tmp_path) as consumer:
-        consumer.wait_for("assigned")
-        wait_until(lambda: "lag_seconds{partition=1}" in consumer.scrape())
-        samples = consumer.scrape()
+def test_lag_from_an_empty_topic_to_a_loss(stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path) -> None:
+    """What is told without Cassandra at the start, caught up, in an outage, after it, and of a backlog with a hole."""
+    cassandra_gate.shut()
+    settings = {"CASSANDRA__PORT": str(cassandra_gate.port), "WINDOW__MAX_RECORDS": "20"}
+    consumer = ConsumerProcess(stack, topics, tmp_path, **settings)
+    with ServiceManager(tmp_path / "notify") as manager:
+        consumer.environ(NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="2000000")
+        with consumer:
+            _nobody_takes_partitions(consumer)
+            cassandra_gate.open()
+            consumer.wait_for("assigned", deadline_s=60)
+            _an_empty_topic_is_caught_up(consumer)
+            manager.wait_for("STATUS=2 partitions, 0 records wait")
+            _a_late_row_is_counted(consumer, topics)
+            cassandra_gate.shut()
+            _an_outage_grows(consumer, topics)
+            manager.wait_for("STATUS=Cassandra cannot be written to: ")
+            cassandra_gate.open()
+            _wait_for_all_written(consumer, 60)
+            wait_until(lambda: consumer.reasons() == [])
+            assert 201 == consumer.scrape()["rows_written_total"]
+            wait_until(lambda: topics.lag(consumer.group) == 0)
+            assert 0 == consumer.stop()
+            _a_backlog_with_a_loss(consumer, topics)
 
-        assert {0.0} == {value for name, value in samples.items() if name.startswith("lag_")}
-        assert [(200, True), (200, True)] == [
-            (status, '"ok"' in body) for status, body in (consumer.get("/livez"), consumer.get("/readyz"))
-        ]
+
+def _a_backlog_with_a_loss(consumer: ConsumerProcess, topics: Topics) -> None:
+    """Of what was there before the start, but for what retention has taken: by Kafka's time, not by the process's."""
+    topics.publish(*_events(10), partition=0)
+    published = time.time()
+    topics.delete_records(before=207)
+    wait_until(lambda: time.time() - published > 2)
+    consumer.environ(LASTLOGIN_CONSUMER_LINGER_S="60")
+    consumer.start()
+    started = time.time()
+    consumer.wait_for("assigned", 2)
+    wait_until(lambda: consumer.scrape()["events_total"] == 4)
+    samples, now = consumer.scrape(), time.time()
+
+    assert now - started + 1.9 < samples["lag_seconds{partition=0}"] < now - published + 2
+    assert (6, 4, 0) == tuple(
+        samples[name] for name in ("offsets_lost_total", "lag_records{partition=0}", "lag_records{partition=1}")
+    )
+    assert (60, 207, 0) == tuple(
+        samples[name] for name in ("linger_seconds", "watermark_offset{partition=0}", "partition_held{partition=0}")
+    )
+    assert 0 == consumer.stop()
+    assert 0 == topics.lag(consumer.group)
+
+
+def _nobody_takes_partitions(consumer: ConsumerProcess) -> None:
+    """Who cannot write leaves them to others: no lag is told, and why it is not ready all the while."""
+    consumer.wait_for("cassandra_failing")
+    [reason] = consumer.reasons()
+    samples = consumer.scrape()
+
+    assert "Not connected to Cassandra: no node answers" in reason
+    assert (0, 0) == (samples["ready"], samples["assigned_partitions"])
+    assert [] == [name for name in samples if "{partition=" in name]
+    assert 200 == consumer.get("/livez")[0]
+
+
+def _an_empty_topic_is_caught_up(consumer: ConsumerProcess) -> None:
+    """Partitions that nothing was ever published to have their four series, at 0; healthy and ready."""
+    wait_until(lambda: "lag_seconds{partition=1}" in consumer.scrape())
+    samples = consumer.scrape()
+
+    assert 8 == sum("{partition=" in name for name in samples)
+    assert {0.0} == {value for name, value in samples.items() if "{partition=" in name}
+    assert [(200, True), (200, True)] == [
+        (status, '"ok"' in body) for status, body in (consumer.get("/livez"), consumer.get("/readyz"))
+    ]
     assert any(name.startswith("build_info{version=") for name in samples)
 
 
-def test_while_cassandra_is_away_the_lag_grows(
-    stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path
-) -> None:
-    """Records and seconds grow, also by what is published and not fetched; afterwards both are 0 again."""
-    port = str(cassandra_gate.port)
-    with ConsumerProcess(stack, topics, tmp_path, WINDOW__MAX_RECORDS="20", CASSANDRA__PORT=port) as consumer:
-        topics.publish(*_events(5))
-        consumer.wait_for("assigned")
-        _wait_for_all_written(consumer)
-        cassandra_gate.shut()
-        topics.publish(*_events(100))
-        published = time.time()
-        consumer.wait_for("cassandra_failing")
-        wait_until(lambda: consumer.lag()[0] == 100)
-        topics.publish(*_events(100))
-        wait_until(lambda: consumer.lag()[0] == 200)
-        _, earlier = consumer.lag()
-        wait_until(lambda: consumer.lag()[1] >= earlier + 1)
-        before = time.time() - published
-        _, seconds = consumer.lag()
-        after = time.time() - published
-        reasons = consumer.reasons()
-        samples = consumer.scrape()
+def _a_late_row_is_counted(consumer: ConsumerProcess, topics: Topics) -> None:
+    """Its login was a minute ago, as after an outage of a backend; that is no lag."""
+    topics.publish(login(f"late-{uuid4().hex}", time.time_ns() // 1000 - 60_000_000), partition=0)
+    wait_until(lambda: consumer.scrape()["rows_written_total"] == 1)
+    _wait_for_all_written(consumer)
+    samples = consumer.scrape()
 
-        assert before - 0.1 <= seconds <= after + 2
-        assert "Cassandra cannot be written to" in reasons[0]
-        assert 503 == consumer.get("/readyz")[0]
-        assert 200 == consumer.get("/livez")[0]
-        assert (0, 2) == (samples["ready"], samples["assigned_partitions"])
-        cassandra_gate.open()
-        _wait_for_all_written(consumer, 60)
-        wait_until(lambda: consumer.reasons() == [])
-        assert 205 == consumer.scrape()["rows_written_total"]
-        assert 0 < consumer.scrape()["cassandra_write_seconds_count{outcome=failed}"]
+    assert (1, 1) == (samples["late_rows_total"], samples["watermark_offset{partition=0}"])
+    wait_until(lambda: topics.lag(consumer.group) == 0)
 
 
-def test_cassandra_away_at_the_start_is_seen(
-    stack: Layout, topics: Topics, cassandra_gate: Gate, tmp_path: Path
-) -> None:
-    """No partition is taken from members that can write; not ready, and why, is told all the while."""
-    cassandra_gate.shut()
-    topics.publish(*_events(3))
-    with ConsumerProcess(stack, topics, tmp_path, CASSANDRA__PORT=str(cassandra_gate.port)) as consumer:
-        consumer.wait_for("cassandra_failing")
-        [reason] = consumer.reasons()
-        samples = consumer.scrape()
+def _an_outage_grows(consumer: ConsumerProcess, topics: Topics) -> None:
+    """Records by what is published, fetched or not; seconds also while nothing comes. Others are caught up."""
+    topics.publish(*_events(100), partition=0)
+    published = time.time()
+    wait_until(lambda: consumer.reasons() != [] and consumer.lag()[0] == 100)
+    topics.publish(*_events(100), partition=0)
+    wait_until(lambda: consumer.lag()[0] == 200)
+    _, earlier = consumer.lag()
+    wait_until(lambda: consumer.lag()[1] >= earlier + 1)
+    before = time.time() - published
+    samples = consumer.scrape()
+    after = time.time() - published
 
-        assert "Not connected to Cassandra: no node answers" in reason
-        assert (0, 0) == (samples["ready"], samples["assigned_partitions"])
-        assert 200 == consumer.get("/livez")[0]
-        cassandra_gate.open()
-        wait_until(lambda: consumer.scrape()["ready"] == 1, 60)
-        _wait_for_all_written(consumer)
+    assert before - 0.1 <= samples["lag_seconds{partition=0}"] <= after + 2
+    assert (200, 0) == (samples["lag_records{partition=0}"], samples["lag_seconds{partition=1}"])
+    assert "Cassandra cannot be written to" in consumer.reasons()[0]
+    assert (503, 200) == (consumer.get("/readyz")[0], consumer.get("/livez")[0])
+    assert (0, 2) == (samples["ready"], samples["assigned_partitions"])
+    assert 0 < samples["cassandra_write_seconds_count{outcome=failed}"] == samples["cassandra_retries_total"]
 
 
 def test_kafka_away_is_seen(stack: Layout, topics: Topics, kafka: Kafka, tmp_path: Path) -> None:
@@ -179,29 +218,14 @@ def test_a_member_that_stands_by_tells_that_kafka_is_away(
         wait_until(lambda: all(each.reasons() == [] for each in members), 90)
 
 
-def test_a_backlog_has_its_age_from_the_start(stack: Layout, topics: Topics, tmp_path: Path) -> None:
-    """Records older than the process count by when Kafka took them, not by when we first saw them."""
-    topics.publish(*_events(10))
-    published = time.time()
-    wait_until(lambda: time.time() - published > 5)
-    with ConsumerProcess(stack, topics, tmp_path, LINGER_S="30") as consumer:
-        started = time.time()
-        consumer.wait_for("assigned")
-        wait_until(lambda: consumer.scrape()["events_total"] == 10)
-        records, seconds = consumer.lag()
-        now = time.time()
-
-    assert 10 == records
-    assert now - started + 4 < seconds < now - published + 2
-
-
 def test_a_second_member_takes_series_over(stack: Layout, topics: Topics, tmp_path: Path) -> None:
     """Each partition is told by the member that has it and by no other; a third one stands by, and is ready."""
 
     def told(consumer: ConsumerProcess) -> list[str]:
-        return sorted(name for name in consumer.scrape() if name.startswith("lag_records"))
+        return sorted(name for name in consumer.scrape() if "{partition=" in name)
 
-    both = ["lag_records{partition=0}", "lag_records{partition=1}"]
+    names = ("lag_records", "lag_seconds", "partition_held", "watermark_offset")
+    both = [f"{name}{{partition={number}}}" for name in names for number in (0, 1)]
     with (
         ConsumerProcess(stack, topics, tmp_path) as first,
         ConsumerProcess(stack, topics, tmp_path) as second,
@@ -213,6 +237,10 @@ def test_a_second_member_takes_series_over(stack: Layout, topics: Topics, tmp_pa
         assert 0 == second.stop()
         assert 0 == third.stop()
         wait_until(lambda: told(first) == both)
+        samples = first.scrape()
+        # Others have come and gone, while it was in the group.
+        assert 1 <= samples["rebalance_seconds_count"] <= 5
+        assert 0 < samples["rebalance_seconds_sum"] < 60
 
 
 def test_poison_that_cannot_be_set_aside_counts_as_lag(stack: Layout, topics: Topics, tmp_path: Path) -> None:
