@@ -106,12 +106,14 @@ class Consumer:
 
     def status(self) -> str:
         """One line for people who ask the service manager."""
-        lags = [each.lag for each in self._assignment.progress().values()]
-        known = [lag for lag in lags if lag is not None]
-        records = sum(lag.records for lag in known)
-        waiting = f"{len(lags)} partitions, {records} records wait" if lags else "no partitions"
-        oldest = f", the oldest for {max(lag.seconds for lag in known):.0f} s" if records else ""
-        return "; ".join([*self.not_live(), *self.not_ready(), waiting + oldest])
+        ours = self._assignment.progress().values()
+        lags = [each.lag for each in ours if each.lag is not None]
+        records = sum(lag.records for lag in lags)
+        waiting = f"{len(ours)} partitions, {records} records wait" if ours else "no partitions"
+        if records:
+            waiting += f", the oldest for {max(lag.seconds for lag in lags):.0f} s"
+        held = [f"{held} partitions held"] if (held := sum(each.held for each in ours)) else []
+        return "; ".join([*self.not_live(), *self.not_ready(), *held, waiting])
 
     async def start(self) -> None:
         """Connect to everything, in an order that touches no data before all of it is there. Raises `Exit`.

@@ -295,8 +295,12 @@ def test_a_damaged_batch_is_not_skipped(stack: Layout, topics: Topics, rows: Sta
         held = consumer.wait_for("partition_held")[0]
         _assert_rows(rows, before + elsewhere)
         wait_until(lambda: topics.lag(consumer.group) == 20)
+        samples = consumer.scrape()
+        assert (1, 0) == (samples["partition_held{partition=0}"], samples["partition_held{partition=1}"])
+        assert (10, 10) == (samples["watermark_offset{partition=0}"], samples["watermark_offset{partition=1}"])
         topics.delete_records(before=20)
         _assert_rows(rows, behind)
+        assert 0 == consumer.scrape()["partition_held{partition=0}"]
         [lost] = consumer.said("offsets_lost")
         wait_until(lambda: topics.lag(consumer.group) == 0)
         assert 0 == consumer.stop()

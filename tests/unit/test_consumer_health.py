@@ -85,7 +85,7 @@ async def test_a_driver_whose_thread_hangs_is_death(monkeypatch: pytest.MonkeyPa
 
 async def test_the_status_says_what_is_wrong_and_what_waits() -> None:
     """One line for whoever asks systemd: reasons first, then partitions, records and the age of the oldest."""
-    consumer, bench = _consumer(), Bench()
+    consumer, bench = _consumer(), Bench(ask_end_every_s=0)
     assert "Kafka has not told yet whether the topics exist; no partitions" == consumer.status()
 
     reason = "The client that sends dead letters is not connected to Kafka"
@@ -99,6 +99,10 @@ async def test_the_status_says_what_is_wrong_and_what_waits() -> None:
     assert f"{reason}; 2 partitions, 2 records wait, the oldest for 42 s" == consumer.status()
     bench.table.gate.open()
     await until(lambda: consumer.status() == f"{reason}; 2 partitions, 0 records wait")
+    bench.partitions[0].damaged = {2}
+    bench.partitions[0].append(bench.partitions[0].records[0])
+    await until(lambda: bench.assignment.progress()[0].held)
+    assert f"{reason}; 1 partitions held; 2 partitions, 1 records wait, the oldest for 42 s" == consumer.status()
     await bench.assignment.abandon()
     bench.assignment.failed.cancel()
 
