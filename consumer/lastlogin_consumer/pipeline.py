@@ -160,7 +160,6 @@ class PartitionPipeline:
                 async with asyncio.timeout(None) as self._wait:
                     self._position = self._watermark = await self._partition.start()
                 self._backlog.begin(self._position)
-                self._held = False
                 return
             except FetchFailed as failure:
                 await self._hold(failure)
@@ -348,7 +347,6 @@ class PartitionPipeline:
         )
         self._stages.metrics.totals.lost += count
         self._position = lost.resume_at
-        self._held = False
         # What was to be read again may not be there any more.
         self._again = SecondReading()
         if self._window.due_in(0) is None:

@@ -53,5 +53,7 @@ def test_a_thread_that_has_nothing_to_do_is_not_asked(loop: Any, monkeypatch: py
     assert 100.0 == pulse.silent_s()
     loop._started = False
     assert 0.0 == pulse.silent_s()
+    loop._started = True
+    assert 0.0 == pulse.silent_s()
     monkeypatch.setattr(libevreactor, "_global_loop", None)
     assert 0.0 == pulse.silent_s()
