@@ -186,7 +186,8 @@ def test_prometheus_and_grafana_find_what_they_read() -> None:
     deploy = PROJECT_ROOT / "deploy"
     scraped = yaml.safe_load((deploy / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
     for name in ("producer", "consumer"):
-        port = SERVICES[name]["ports"][0].split(":")[-1]
-        assert {"job_name": f"lastlogin-{name}", "static_configs": [{"targets": [f"{name}:{port}"]}]} in scraped
+        target = f"{name}:{SERVICES[name]['ports'][0].split(':')[-1]}"
+        own = {"targets": [target], "labels": {"cluster": "local"}}
+        assert {"job_name": f"lastlogin-{name}", "static_configs": [own]} in scraped
     sources = deploy / "grafana" / "provisioning" / "datasources" / "prometheus.yml"
     assert yaml.safe_load(sources.read_text(encoding="utf-8"))["datasources"][0]["url"] == "http://prometheus:9090"
