@@ -1,0 +1,106 @@
+"""deploy/prometheus as Prometheus's own tool sees it, and the rules against the metrics that there are."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lastlogin_docs.pages import DOCS
+from lastlogin_stack.layout import PROJECT_ROOT
+
+
+DIRECTORY = PROJECT_ROOT / "deploy" / "prometheus"
+RULES = DIRECTORY / "lastlogin.rules.yml"
+TEXT = RULES.read_text(encoding="utf-8")
+GROUPS: list[dict[str, Any]] = yaml.safe_load(TEXT)["groups"]
+ALERTS: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule
+}
+RECORDED = {rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule}
+TESTS = sorted((DIRECTORY / "tests").glob("*.yml"))
+# What Prometheus, and its client in every process, add to our own metrics.
+OF_PROMETHEUS = {"up", "process_start_time_seconds"}
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Let Prometheus's tool judge; what it finds fault with is the assertion's message."""
+    done = subprocess.run(["promtool", *arguments], cwd=DIRECTORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_takes_the_files() -> None:
+    """The configuration and the rules that it loads are valid."""
+    promtool("check", "config", "prometheus.yml")
+    promtool("check", "rules", RULES)
+
+
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_rules(file: Path) -> None:
+    """The rules tell what the file expects of its series."""
+    promtool("test", "rules", file)
+
+
+def test_order_of_groups() -> None:
+    """Every file of tests names the order of the groups: else one may see what another records an evaluation later."""
+    for file in TESTS:
+        assert [group["name"] for group in GROUPS] == yaml.safe_load(file.read_text("utf-8"))["group_eval_order"], file
+
+
+def test_every_alert_is_tested() -> None:
+    """For each alert there is a case in which it fires, and one in which it does not although it is looked at."""
+    fires, silent = set(), set()
+    for file in TESTS:
+        for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
+            for case in test.get("alert_rule_test", ()):
+                (fires if case["exp_alerts"] else silent).add(case["alertname"])
+
+    assert ALERTS.keys() == fires
+    assert ALERTS.keys() == silent
+
+
+def test_every_recording_rule_is_tested_or_used() -> None:
+    """What is recorded is looked at by a test, and by the name of its level: cluster or instance."""
+    tested = "".join(file.read_text(encoding="utf-8") for file in TESTS)
+
+    assert [] == [name for name in RECORDED if name not in tested and TEXT.count(name) == 1]
+    assert {name.partition(":")[0] for name in RECORDED} == {"cluster", "instance"}
+
+
+def test_names_of_metrics() -> None:
+    """Every metric that a rule names is on the page of all metrics, is recorded by a rule, or is Prometheus's own."""
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    known = dict(re.findall(r"^\| `(lastlogin_\w+)` \| (\w+)", page, re.MULTILINE))
+    parts = {f"{name}_{part}" for name, type_ in known.items() if type_ == "histogram" for part in ("bucket", "count")}
+
+    unknown = set(named()) - known.keys() - parts - RECORDED - OF_PROMETHEUS
+    assert set() == unknown
+
+
+def named() -> Iterator[str]:
+    """Names of series in all expressions: what has a selector or a range behind it, or is like ours."""
+    for group in GROUPS:
+        for rule in group["rules"]:
+            expression = re.sub(r'"[^"]*"', '""', str(rule["expr"]))
+            yield from re.findall(r"\b[a-z_:0-9]*lastlogin_[a-z_:0-9]+\b|\b[a-z_:]+(?=[\[{])", expression)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_what_an_alert_says(name: str) -> None:
+    """It is ours by its name, is a page or a ticket, says what is seen and where to read on, and why it is as it is."""
+    rule = ALERTS[name]
+    source = TEXT.partition(f"- alert: {name}\n")[2].partition("- alert:")[0]
+    before = TEXT.partition(f"- alert: {name}\n")[0].rsplit("\n\n", 1)[-1]
+
+    assert re.fullmatch(r"LastLogin[A-Z]\w+", name)
+    assert rule["labels"] in ({"severity": "page"}, {"severity": "ticket"})
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert "{{" not in rule["annotations"]["summary"]
+    assert re.search(r"[Cc]ustomer care", rule["annotations"]["description"])
+    assert re.fullmatch(r"https://lastlogin\.example\.org/docs/runbook\.md#[\w-]+", rule["annotations"]["runbook_url"])
+    assert "#" in before + source.partition("annotations:")[0]
+    # An alert that waits says why for so long.
+    assert "for" not in rule or re.search(r"# .*\n +for: ", source)
