@@ -1,5 +1,6 @@
 """docs/runbook.md has a section for whatever alerts; the commands that pages name are there, with their options."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -40,13 +41,37 @@ def test_sections() -> None:
 
 
 def test_alerts() -> None:
-    """Whatever alerts links to its section."""
+    """Whatever alerts links to its section, and a section names all that do, in the order of the rules."""
+    alerts: dict[str, list[str]] = {}
     for file in RULES.glob("*.yml"):
         for group in yaml.safe_load(file.read_text(encoding="utf-8")).get("groups", ()):
             for rule in group["rules"]:
                 if "alert" in rule:
                     section = rule["annotations"]["runbook_url"].partition("docs/runbook.md#")[2]
-                    assert section in map(anchor, SECTIONS), rule["alert"]
+                    alerts.setdefault(section, []).append(rule["alert"])
+    told = {
+        anchor(title): re.findall(r"`(\w+)`", text.partition("**Alerts**:")[2].partition("**Dashboard**")[0])
+        for title, text in SECTIONS.items()
+    }
+
+    assert alerts == {section: names for section, names in told.items() if names}
+
+
+def test_dashboards() -> None:
+    """Each section of an alert names dashboards, by the titles that they have."""
+    boards = (PROJECT_ROOT / "deploy" / "grafana" / "dashboards").glob("*.json")
+    titles = {json.loads(board.read_text(encoding="utf-8"))["title"] for board in boards}
+    for title, text in SECTIONS.items():
+        named_here = re.findall(r'"([^"]+)"', "".join(re.findall(r"^\*\*Dashboard\*\*: (.*)$", text, re.MULTILINE)))
+        assert ("**Alerts**" in text) == bool(named_here), title
+        assert set() == set(named_here) - titles, title
+
+
+def test_names_of_alerts() -> None:
+    """Every alert that a page names is one of the rules'."""
+    known = set(re.findall(r"- alert: (\w+)", "".join(file.read_text("utf-8") for file in RULES.glob("*.yml"))))
+    for page in PAGES:
+        assert set() == set(re.findall(r"\bLastLogin\w+", page.read_text("utf-8"))) - known, page
 
 
 def named(text: str) -> Iterator[Sequence[str]]:

@@ -62,12 +62,25 @@ def test_every_alert_is_tested() -> None:
     assert ALERTS.keys() == silent
 
 
-def test_every_recording_rule_is_tested_or_used() -> None:
-    """What is recorded is looked at by a test, and by the name of its level: cluster or instance."""
+def test_every_recording_rule_is_tested_and_told() -> None:
+    """What is recorded is looked at by a test, is on the page of alerts, and begins with its level."""
     tested = "".join(file.read_text(encoding="utf-8") for file in TESTS)
+    told = (DOCS / "alerts.md").read_text(encoding="utf-8")
 
     assert [] == [name for name in RECORDED if name not in tested and TEXT.count(name) == 1]
+    assert [] == [name for name in RECORDED if f"`{name}`" not in told]
     assert {name.partition(":")[0] for name in RECORDED} == {"cluster", "instance"}
+
+
+def test_names_on_the_page() -> None:
+    """What the page of alerts gives Alertmanager to inhibit are alerts."""
+    page = (DOCS / "alerts.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        for rule in yaml.safe_load(block).get("inhibit_rules", ()):
+            for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+                names = re.findall(r"LastLogin\w+", matcher)
+                assert names or not matcher.startswith("alertname"), matcher
+                assert set() == set(names) - ALERTS.keys(), matcher
 
 
 def test_names_of_metrics() -> None:
@@ -80,12 +93,28 @@ def test_names_of_metrics() -> None:
     assert set() == unknown
 
 
-def named() -> Iterator[str]:
-    """Names of series in all expressions: what has a selector or a range behind it, or is like ours."""
+def test_labels() -> None:
+    """What a rule selects by is a label of that metric, with a value that it can have."""
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    for name, selectors in re.findall(r"(lastlogin_\w+)\{([^}]+)\}", " ".join(expressions())):
+        labels = re.search(rf"^\| `{re.sub('_(bucket|count)$', '', name)}` \| \w+ \| ([^|]*) \|", page, re.MULTILINE)
+        for label, value in re.findall(r'(\w+)!?="(\w+)"', selectors):
+            assert labels, name
+            assert re.search(rf"`{label}`: [\w, ]*\b{value}\b", labels[1]), (name, label, value)
+
+
+def expressions() -> Iterator[str]:
+    """Return what each rule asks."""
     for group in GROUPS:
         for rule in group["rules"]:
-            expression = re.sub(r'"[^"]*"', '""', str(rule["expr"]))
-            yield from re.findall(r"\b[a-z_:0-9]*lastlogin_[a-z_:0-9]+\b|\b[a-z_:]+(?=[\[{])", expression)
+            yield str(rule["expr"])
+
+
+def named() -> Iterator[str]:
+    """Names of series in all expressions: what has a selector or a range behind it, or is like ours."""
+    for expression in expressions():
+        bare = re.sub(r'"[^"]*"', '""', expression)
+        yield from re.findall(r"\b[a-z_:0-9]*lastlogin_[a-z_:0-9]+\b|\b[a-z_:]+(?=[\[{])", bare)
 
 
 @pytest.mark.parametrize("name", ALERTS)
