@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 BIN := .venv/bin
-SOURCES := schemas service producer consumer ops deploy/local docs tests benchmarks
+SOURCES := schemas service producer consumer ops deploy/local deploy/grafana docs tests benchmarks
 STACK3 := kafka1 kafka2 kafka3 cassandra1 cassandra2 cassandra3
 SETUP := @deploy/local/setup
 COMPILER := @command -v cc >/dev/null || { echo "installing a C compiler for the generator of logins: gcc, libc6-dev"; apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
@@ -99,9 +99,10 @@ dist: ## the wheel, and an archive for each role that installs without internet
 	@deploy/dist/build
 
 .PHONY: docs
-docs: ## write the generated pages of docs/ anew
+docs: ## write the generated pages of docs/ and the dashboards of deploy/grafana/ anew
 	$(SETUP)
 	@$(BIN)/python -m lastlogin_docs
+	@$(BIN)/python -m lastlogin_dashboards
 
 .PHONY: stack-up
 stack-up: ## start Kafka, Cassandra, both services and Dovecot

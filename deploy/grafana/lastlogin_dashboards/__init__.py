@@ -1,0 +1,1 @@
+"""Grafana's dashboards: `make docs` writes `deploy/grafana/dashboards` from this package, a test compares them."""

@@ -1,0 +1,161 @@
+"""`lastlogin / SLO`: how much of the promise is kept, and how fast the rest of the month's budget goes."""
+
+from lastlogin_dashboards.board import CLUSTER, Band, Board
+from lastlogin_dashboards.panels import BAD, GOOD, RATE, TABLE, WARN, WORST, Query, graph, link, text, tile
+from lastlogin_dashboards.runbook import RUNBOOK
+
+
+# The share of logins whose row is there within 5 s and linger_s, over 30 days.
+OBJECTIVE = 0.99
+_BUDGET = f"{1 - OBJECTIVE:g}"
+
+_C = 'cluster=~"$cluster"'
+_ERRORS = "cluster:lastlogin_slo_errors:ratio_rate"
+_DAYS = "30d"
+_LEFT = f"1 - max by (cluster) (avg_over_time({_ERRORS}5m{{{_C}}}[{_DAYS}])) / {_BUDGET}"
+# The window, and the burn rate from which it is worth an alert, with its colour: as the rules have them.
+_WINDOWS = (("5m", 14.4, BAD), ("30m", 6.0, WARN), ("1h", 14.4, "yellow"), ("6h", 6.0, TABLE), ("3d", 1.0, "#5794f2"))
+
+
+_TILES = Band(
+    5,
+    (
+        tile(
+            "Objective",
+            "So many of all logins must be in the table within 5 s (and the consumer's linger_s), over 30 days.",
+            "percentunit",
+            Query(f"vector({OBJECTIVE})", "objective"),
+            decimals=1,
+        ),
+        tile(
+            "Kept, last 30 days",
+            "What was reached. Good is at or above the objective.",
+            "percentunit",
+            Query(f"1 - max(avg_over_time({_ERRORS}5m{{{_C}}}[{_DAYS}]))", "kept"),
+            steps=((None, BAD), (OBJECTIVE, GOOD)),
+            decimals=2,
+        ),
+        tile(
+            "Error budget left",
+            "100 %: nothing of what may go wrong in 30 days has. 0 %: all of it; until it recovers no risky change "
+            "should be made. Below 0 % the objective is missed.",
+            "percentunit",
+            Query(f"min({_LEFT})", "left"),
+            steps=((None, BAD), (0, WARN), (0.25, GOOD)),
+            decimals=1,
+        ),
+        tile(
+            "Burn rate, last hour",
+            "1: the budget will last for exactly 30 days. 14.4: it is gone in two. Good is below 1.",
+            "suffix: x",
+            Query(f"max({_ERRORS}1h{{{_C}}}) / {_BUDGET}", "burn"),
+            steps=((None, GOOD), (1, WARN), (14.4, BAD)),
+            decimals=1,
+            links=[link("The table is behind", f"{RUNBOOK}#the-table-is-behind")],
+        ),
+        tile(
+            "Overdue now",
+            "Share of partitions and producers whose oldest login has waited for more than 5 s (and linger_s). Good is "
+            "0 %.",
+            "percentunit",
+            Query(f"max(cluster:lastlogin_overdue:ratio{{{_C}}})", "overdue"),
+            steps=((None, GOOD), (0.0001, WARN), (0.5, BAD)),
+            decimals=0,
+        ),
+        tile(
+            "Late rows, last hour",
+            "Rows that came after more than 5 s and linger_s. Good is next to none; after an outage of Kafka or "
+            "Cassandra all that waited is late.",
+            "short",
+            Query(f"sum(increase(lastlogin_consumer_late_rows_total{{{_C}}}[1h]))", "late"),
+            steps=((None, GOOD), (0.01, WARN)),
+            decimals=0,
+        ),
+    ),
+)
+
+_BURN = Band(
+    10,
+    (
+        graph(
+            "Burn rates",
+            "How many times faster than it may the budget goes, in each window. Good is below 1. An alert pages when "
+            "two windows are above their line at once (1 h and 5 min above 14.4; 6 h and 30 min above 6), so it ends "
+            "soon after the trouble does.",
+            "suffix: x",
+            *(
+                Query(f"{_ERRORS}{window}{{{_C}}} / {_BUDGET}", f"{window} {{{{cluster}}}}", colour)
+                for window, _, colour in _WINDOWS
+            ),
+            steps=((None, "transparent"), (1, GOOD), (6, WARN), (14.4, BAD)),
+        ),
+        graph(
+            "Error budget left, of 30 days",
+            "Where it falls the promise was broken; each step down is an outage, which the alerts' marks name.",
+            "percentunit",
+            Query(_LEFT, "left {{cluster}}", TABLE),
+            steps=((None, "transparent"), (0.25, WARN)),
+            most=1,
+        ),
+    ),
+)
+
+_CAUSES = Band(
+    9,
+    (
+        graph(
+            "Errors, in each window",
+            "The larger one of the share of late rows and the average of `overdue`. Good is below the line, the "
+            "objective.",
+            "percentunit",
+            *(
+                Query(f"{_ERRORS}{window}{{{_C}}}", f"{window} {{{{cluster}}}}", colour)
+                for window, _, colour in _WINDOWS
+            ),
+            steps=((None, "transparent"), (round(1 - OBJECTIVE, 6), WORST)),
+        ),
+        graph(
+            "Rows written, and late ones",
+            "Late: acknowledged more than 5 s and linger_s after the login. Good is no red.",
+            RATE,
+            Query(f"cluster:lastlogin_rows_written:rate5m{{{_C}}}", "written {{cluster}}", TABLE),
+            Query(
+                f"sum by (cluster) (rate(lastlogin_consumer_late_rows_total{{{_C}}}[$__rate_interval]))",
+                "late {{cluster}}",
+                BAD,
+            ),
+        ),
+        graph(
+            "Overdue",
+            "While nothing is written there are no late rows, so this counts: the share of partitions and of producers "
+            "whose oldest login waits too long.",
+            "percentunit",
+            Query(f"cluster:lastlogin_overdue:ratio{{{_C}}}", "overdue {{cluster}}", WARN),
+            most=1,
+        ),
+    ),
+)
+
+BOARD = Board(
+    uid="lastlogin-slo",
+    title="lastlogin / SLO",
+    description="The promise (a login is in the table within seconds), what is left of a month's error budget.",
+    variables=(CLUSTER,),
+    bands=(
+        Band(
+            2,
+            (
+                text(
+                    f"**{OBJECTIVE:.0%} of all logins are in the table within 5 s and the consumer's `linger_s`, over "
+                    f"30 "
+                    "days.** What fails it: rows that come later than that, and the time in which logins wait for "
+                    "longer. A Prometheus that keeps less than 30 days shows what it has."
+                ),
+            ),
+        ),
+        _TILES,
+        _BURN,
+        _CAUSES,
+    ),
+    shown="now-6h",
+)
