@@ -68,6 +68,7 @@ TILES = Band(
             "percentunit",
             Query(f"max(lastlogin_producer_spool_used_ratio{{{BACKENDS}}})", "fullest"),
             steps=_FULLNESS,
+            decimals=1,
             links=[link("A spool fills", f"{RUNBOOK}#a-spool-fills")],
         ),
         tile(
@@ -92,6 +93,7 @@ TABLE = Band(
             (
                 Column(
                     "instance",
+                    width=190,
                     links=[
                         link(
                             "Only this backend",
@@ -99,7 +101,7 @@ TABLE = Band(
                         )
                     ],
                 ),
-                Column("cluster"),
+                Column("cluster", width=100),
                 Column(
                     "state",
                     f'max {EACH} (lastlogin_producer_ready{{{BACKENDS}}} or up{{job="lastlogin-producer",{BACKENDS}}})',
@@ -132,6 +134,7 @@ TABLE = Band(
                     f"max {EACH} (lastlogin_producer_spool_used_ratio{{{BACKENDS}}})",
                     "percentunit",
                     _FULLNESS,
+                    decimals=1,
                     cell="gauge",
                     most=1,
                 ),
@@ -157,7 +160,7 @@ TABLE = Band(
                     "s",
                     ((None, BAD), (-5, WARN), (-1, GOOD), (1, WARN), (5, BAD)),
                 ),
-                Column("version"),
+                Column("version", width=80),
                 Column(
                     "build",
                     f"max by (cluster, instance, version) (lastlogin_producer_build_info{{{BACKENDS}}})",

@@ -145,6 +145,7 @@ def bars(title: str, description: str, unit: str, query: Query, *, steps: Steps,
             "displayMode": "basic",
             "orientation": "horizontal",
             "valueMode": "color",
+            "namePlacement": "top",
             "showUnfilled": True,
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         },
@@ -229,9 +230,10 @@ def table(
 
 
 def _cell(column: Column) -> Json:
-    custom: Json = {
-        "cellOptions": {"type": column.cell, "mode": "basic"} if column.cell != "auto" else {"type": "auto"}
-    }
+    options: Json = {"type": column.cell}
+    if column.cell in ("color-background", "gauge"):
+        options["mode"] = "basic"
+    custom: Json = {"cellOptions": options}
     if column.width:
         custom["width"] = column.width
     own: Json = {f"custom.{name}": value for name, value in custom.items()}

@@ -32,10 +32,7 @@ _ANSWERING = Band(
             "Logins, by service",
             "What users log in with. A service that vanishes: its part of Dovecot's configuration has changed.",
             RATE,
-            Query(
-                f"sum by (cluster, service) (rate(lastlogin_producer_logins_total{{{BACKENDS}}}[$__rate_interval]))",
-                "{{service}} {{cluster}}",
-            ),
+            seen(rate("lastlogin_producer_logins_total", BACKENDS, "{{service}}", by="cluster, service")),
             stacked=True,
         ),
         graph(

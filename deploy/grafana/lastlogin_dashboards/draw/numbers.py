@@ -3,13 +3,14 @@
 import math
 from typing import Any
 
-from lastlogin_dashboards.draw.canvas import DIM, TEXT, Box, Canvas
+from lastlogin_dashboards.draw.canvas import DIM, Box, Canvas
 from lastlogin_dashboards.draw.prometheus import Asked, Series
 from lastlogin_dashboards.draw.values import by_thresholds, in_words
 
 
 _WHITE = "#ffffff"
 _LARGEST, _SMALLEST = 44.0, 13.0
+_BAR = 46.0
 
 
 def tile(canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked) -> None:
@@ -78,18 +79,17 @@ def bars(canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked) -> None:
         canvas.words(box.x + box.w / 2, box.y + box.h / 2, config["noValue"], 16, DIM, to="center")
         return
     most = config.get("max") or max(each.last for each in series) or 1
-    height = min(36.0, (box.h - 8) / len(series))
+    height = min(_BAR, (box.h - 8) / len(series))
     for at, each in enumerate(series):
-        y = box.y + 6 + at * height
-        name = each.named(target["legendFormat"])
-        canvas.words(box.x + 10, y + height / 2, name, 12, TEXT, within=box.w * 0.42)
+        y = box.y + at * height
         text, mapped = in_words(each.last, config)
         shade = mapped or by_thresholds(each.last, config["thresholds"])
-        left, room = box.x + box.w * 0.46, box.w * 0.36
-        canvas.box(Box(left, y + 4, room, height - 8), "#24272d")
+        canvas.words(box.x + 10, y + height * 0.24, each.named(target["legendFormat"]), 12, within=box.w - 20)
+        left, top, room = box.x + 10, y + height * 0.46, box.w - 90
+        canvas.box(Box(left, top, room, height * 0.44), "#24272d")
         filled = 0 if math.isnan(each.last) else min(max(each.last / most, 0), 1)
-        canvas.box(Box(left, y + 4, max(room * filled, 2), height - 8), shade)
-        canvas.words(box.x + box.w - 10, y + height / 2, text, 13, shade, bold=True, to="right")
+        canvas.box(Box(left, top, max(room * filled, 2), height * 0.44), shade)
+        canvas.words(box.x + box.w - 10, top + height * 0.22, text, 13, shade, bold=True, to="right")
 
 
 def own(panel: dict[str, Any], name: str, *, matcher: str = "byName") -> dict[str, Any]:

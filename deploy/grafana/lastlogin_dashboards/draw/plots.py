@@ -34,7 +34,7 @@ def lines(
         return
     right = options["legend"]["placement"] == "right"
     legend_h = 0 if right else _legend_below(canvas, box, found)
-    legend_w = min(340.0, box.w * 0.38) if right else 0
+    legend_w = min(400.0, box.w * 0.44) if right else 0
     axes = canvas.plot(box.inside(left=56, top=8, right=14 + legend_w, bottom=24 + legend_h))
     for begin, end, shade in firing:
         axes.axvspan(begin, end, color=shade, alpha=0.09, linewidth=0)
@@ -139,7 +139,7 @@ def _legend_beside(canvas: Canvas, box: Box, found: Sequence[tuple[str, str, Ser
     for at, (name, shade, series) in enumerate(found[:_MOST_IN_LEGEND]):
         y = box.y + 36 + at * 20
         canvas.box(Box(box.x + 4, y - 2, 14, 4), shade)
-        canvas.words(box.x + 24, y, name, 12, within=box.w - 180)
+        canvas.words(box.x + 24, y, name, 12, within=box.w - 170)
         highest = max(value for value in series.values if not math.isnan(value))
         for end, value in zip(ends, (highest, series.last), strict=True):
             canvas.words(end, y, with_unit(value, unit), 12, to="right")
