@@ -76,7 +76,7 @@ class Answers(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b'{"status":"error","error":"parse error"}')
             return
-        labels = () if asked["query"] == "nothing" or "ALERTS" in asked["query"] else LABELS
+        labels = () if asked["query"] == "nothing" or "ticket" in asked["query"] else LABELS
         if "time" in asked:
             result = [{"metric": each, "value": [float(asked["time"]), "1.5"]} for each in labels]
         else:

@@ -1,7 +1,22 @@
 """Upper half of `lastlogin / Producers`: a line for each mail backend, and those that are not like the others."""
 
 from lastlogin_dashboards.board import Band
-from lastlogin_dashboards.panels import BAD, GOOD, RATE, WARN, Column, Query, bars, graph, link, table, tile, words
+from lastlogin_dashboards.panels import (
+    BAD,
+    GOOD,
+    RATE,
+    WARN,
+    Column,
+    Query,
+    bars,
+    graph,
+    link,
+    override,
+    table,
+    thresholds,
+    tile,
+    words,
+)
 from lastlogin_dashboards.promql import quantile
 from lastlogin_dashboards.runbook import RUNBOOK
 
@@ -30,6 +45,7 @@ TILES = Band(
                 "ready",
             ),
             Query(f'count(up{{job="lastlogin-producer",{BACKENDS}}})', "of"),
+            overrides=[override("ready", {"thresholds": thresholds(((None, BAD), (1, GOOD)))})],
             decimals=0,
         ),
         tile(

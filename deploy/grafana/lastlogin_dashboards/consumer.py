@@ -14,6 +14,8 @@ from lastlogin_dashboards.panels import (
     graph,
     heatmap,
     link,
+    override,
+    thresholds,
     tile,
     words,
 )
@@ -41,6 +43,7 @@ _TILES = Band(
             Query(f'count(up{{job="lastlogin-consumer",{_C}}})', "of"),
             decimals=0,
             no_value="0",
+            overrides=[override("ready", {"thresholds": thresholds(((None, BAD), (1, GOOD)))})],
         ),
         tile(
             "Behind by",
@@ -267,11 +270,11 @@ _CASSANDRA = Band(
             "Good is acknowledged alone. failed: no node is there. refused: a node says no, with the reason in the "
             "log. repeated: written again; doing it twice changes nothing.",
             RATE,
+            seen(rate("lastlogin_consumer_cassandra_retries_total", _C, "repeated", ASKED)),
             *(
                 seen(rate(f"{_WRITE}_count", f'outcome="{outcome}",{_C}', outcome, colour))
                 for outcome, colour in _OUTCOMES
             ),
-            seen(rate("lastlogin_consumer_cassandra_retries_total", _C, "repeated", ASKED)),
         ),
     ),
 )

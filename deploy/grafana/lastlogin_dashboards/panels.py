@@ -191,7 +191,7 @@ class Column:
 def table(
     title: str, description: str, columns: Sequence[Column], *, without: Sequence[str] = (), no_value: str = "no data"
 ) -> Json:
-    """Return a row for each set of labels, with columns for queries and labels in this order."""
+    """Return a row for each set of labels, with columns in this order, sorted by the first one."""
     queries = [(at, column) for at, column in _lettered([each for each in columns if each.expression])]
     values = {f"Value #{at}" if len(queries) > 1 else "Value": column for at, column in queries}
     hidden = [name for name, column in values.items() if column.hidden]
@@ -214,7 +214,12 @@ def table(
             },
             "overrides": [override(column.name, _cell(column)) for column in columns if not column.hidden],
         },
-        "options": {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"]}},
+        "options": {
+            "showHeader": True,
+            "cellHeight": "sm",
+            "footer": {"show": False, "reducer": ["sum"]},
+            "sortBy": [{"displayName": columns[0].name, "desc": False}],
+        },
         "transformations": [
             {"id": "merge", "options": {}},
             {

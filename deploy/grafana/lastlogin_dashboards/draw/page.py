@@ -1,13 +1,13 @@
 """The whole dashboard as one picture."""
 
-import math
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from lastlogin_dashboards.draw.canvas import DIM, EDGE, PANEL, TEXT, Box, Canvas
 from lastlogin_dashboards.draw.numbers import bars, tile
-from lastlogin_dashboards.draw.plots import heat, lines
+from lastlogin_dashboards.draw.plots import Marked, heat, lines
 from lastlogin_dashboards.draw.prometheus import Asked
 from lastlogin_dashboards.draw.tables import table
 from lastlogin_dashboards.draw.values import colour
@@ -48,25 +48,21 @@ def _head(canvas: Canvas, document: dict[str, Any], asked: Asked) -> None:
             x -= canvas.words(x, _HEAD / 2, variable["label"], 13, DIM, to="right") + 20
 
 
-def _firing(document: dict[str, Any], asked: Asked) -> list[tuple[float, float, str]]:
-    """Return from when to when which alert fired, with the colour of its annotation."""
+def _firing(document: dict[str, Any], asked: Asked) -> list[Marked]:
+    """Return when alerts of each annotation's colour began to fire, and from when to when any of them did."""
     found = []
     for annotation in document["annotations"]["list"]:
-        for series in asked.over_time(annotation["expr"], _WIDTH):
-            step = series.times[1] - series.times[0] if len(series.times) > 1 else 0.0
-            begin: float | None = None
-            for time, value in zip((*series.times, series.times[-1] + step), (*series.values, math.nan), strict=True):
-                if begin is None and not math.isnan(value):
-                    begin = time
-                elif begin is not None and math.isnan(value):
-                    found.append((begin, time, colour(annotation["iconColor"])))
-                    begin = None
+        series = asked.over_time(annotation["expr"], _WIDTH)
+        firing = [{time for time, value in zip(each.times, each.values, strict=True) if value == 1} for each in series]
+        times = series[0].times if series else []
+        begun = {
+            here for one in firing for before, here in pairwise((0.0, *times)) if here in one and before not in one
+        }
+        found.append(Marked(colour(annotation["iconColor"]), times, sorted(begun), set().union(*firing)))
     return found
 
 
-def _panel(
-    canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked, firing: list[tuple[float, float, str]]
-) -> None:
+def _panel(canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked, firing: list[Marked]) -> None:
     if panel["type"] == "row":
         canvas.words(box.x + 4, box.y + box.h / 2 + 2, f"⌄  {panel['title']}", 15, TEXT, bold=True)
         return

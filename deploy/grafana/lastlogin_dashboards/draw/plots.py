@@ -1,7 +1,8 @@
 """What happens over time: lines, bars, areas, and heat maps of histograms."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +24,26 @@ _MOST_IN_LEGEND = 14
 _MARKS = 5
 
 
-def lines(
-    canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked, firing: Sequence[tuple[float, float, str]]
-) -> None:
-    """Draw a `timeseries` panel; `firing` are the times of alerts, with their colours."""
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Of `times`, those at which something of one colour began, and all while it lasted."""
+
+    colour: str
+    times: Sequence[float]
+    begun: Sequence[float]
+    lasting: Collection[float]
+
+    def on(self, axes: Axes) -> None:
+        """Draw a line at each beginning, on a shade."""
+        lasting = [time in self.lasting for time in self.times]
+        whole = axes.get_xaxis_transform()
+        axes.fill_between(self.times, 0, 1, where=lasting, color=self.colour, alpha=0.1, linewidth=0, transform=whole)
+        for begun in self.begun:
+            axes.axvline(begun, color=self.colour, linewidth=0.9, linestyle=(0, (3, 2)))
+
+
+def lines(canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked, firing: Sequence[Marked]) -> None:
+    """Draw a `timeseries` panel; `firing` are the times of alerts."""
     config, options = panel["fieldConfig"]["defaults"], panel["options"]
     found = _found(panel, asked, int(box.w))
     if not found:
@@ -36,9 +53,8 @@ def lines(
     legend_h = 0 if right else _legend_below(canvas, box, found)
     legend_w = min(400.0, box.w * 0.44) if right else 0
     axes = canvas.plot(box.inside(left=56, top=8, right=14 + legend_w, bottom=24 + legend_h))
-    for begin, end, shade in firing:
-        axes.axvspan(begin, end, color=shade, alpha=0.09, linewidth=0)
-        axes.axvline(begin, color=shade, linewidth=0.9, linestyle=(0, (3, 2)))
+    for marked in firing:
+        marked.on(axes)
     _time_axis(axes, asked, box.w - 70 - legend_w)
     top = _draw(axes, found, config)
     if config["custom"]["thresholdsStyle"]["mode"] == "dashed":

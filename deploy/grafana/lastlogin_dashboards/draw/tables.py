@@ -21,6 +21,8 @@ def table(canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked) -> None
         canvas.words(box.x + box.w / 2, box.y + box.h / 2, config["noValue"], 16, DIM, to="center")
         return
     names = _columns(panel, rows)
+    (by,) = panel["options"]["sortBy"]
+    rows.sort(key=lambda row: str(row.get(by["displayName"], "")))
     fixed = {name: own(panel, name).get("custom.width") for name in names}
     room = box.w - 16 - sum(width or 0 for width in fixed.values())
     share = room / max(1, sum(width is None for width in fixed.values()))
