@@ -199,6 +199,16 @@ def test_runbook_has_the_sections() -> None:
     assert linked | of_alerts <= known
 
 
+def test_links_in_tables_use_fields_that_are_there() -> None:
+    """No link takes its address from a field that the table's transformation removes."""
+    for document in DOCUMENTS.values():
+        for panel in panels(document):
+            removed = {
+                name for each in panel.get("transformations", ()) for name in each["options"].get("excludeByName", ())
+            }
+            assert not removed & set(re.findall(r"__data\.fields\.(\w+)", json.dumps(panel))), panel["title"]
+
+
 def test_objective_is_that_of_the_rules() -> None:
     """The alerts burn the budget that the dashboard shows."""
     (fast,) = (

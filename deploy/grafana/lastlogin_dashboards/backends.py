@@ -26,6 +26,8 @@ REPLY = "lastlogin_producer_dict_commit_reply_seconds"
 EACH = "by (cluster, instance)"
 
 _P99 = quantile(0.99, REPLY, BACKENDS, by="cluster, instance", window="5m")
+_COMMITS = f"instance:lastlogin_commits:rate5m{{{BACKENDS}}}"
+_COMMITS_A_DAY = f"avg_over_time({_COMMITS}[1d])"
 _FULLNESS = ((None, GOOD), (0.7, WARN), (0.9, BAD))
 _AGE = ((None, GOOD), (5, WARN), (300, BAD))
 _NONE = ((None, GOOD), (0.01, BAD))
@@ -194,11 +196,10 @@ OUTLIERS = Band(
             "Quietest: logins, by their own average",
             "Logins of the last 5 minutes, by the average of a day. 100 % is as always. A backend near 0 % while "
             "others are not: its Dovecot does not write to the producer (a changed configuration, a socket that nobody "
-            "may enter).",
+            "may enter), or it is down itself.",
             "percentunit",
             Query(
-                f"bottomk(10, instance:lastlogin_commits:rate5m{{{BACKENDS}}}"
-                f" / (avg_over_time(instance:lastlogin_commits:rate5m{{{BACKENDS}}}[1d]) > 0))",
+                f"bottomk(10, ({_COMMITS} or 0 * {_COMMITS_A_DAY}) / ({_COMMITS_A_DAY} > 0))",
                 "{{instance}} {{cluster}}",
             ),
             steps=((None, BAD), (0.05, WARN), (0.3, GOOD)),

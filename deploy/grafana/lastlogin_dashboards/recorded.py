@@ -125,7 +125,7 @@ _MIDDLE = Band(
         ),
         table(
             "Alerts that fire now",
-            "Good is an empty list. Click a name: the runbook says what it means to customers, what to look at, how to "
+            "Good is an empty list. Click a line: the runbook says what it means to customers, what to look at, how to "
             "mend it and when it is over.",
             (
                 Column("severity", width=80, mappings=[words(("page", "page", BAD), ("ticket", "ticket", WARN))]),
@@ -133,11 +133,12 @@ _MIDDLE = Band(
                     "alertname",
                     links=[link("Runbook", f"{RUNBOOK}#${{__data.fields.runbook}}")],
                 ),
-                Column("instance", width=200),
-                Column("cluster", width=90),
+                Column("runbook", links=[link("Runbook", f"{RUNBOOK}#${{__value.raw}}")]),
+                Column("instance", width=150),
+                Column("cluster", width=70),
                 Column("firing", with_section(firing()), hidden=True),
             ),
-            without=("__name__", "alertstate", "job", "runbook"),
+            without=("__name__", "alertstate", "job"),
             no_value="none: all is well",
         ),
     ),
@@ -158,12 +159,11 @@ _BOTTOM = Band(
         ),
         graph(
             "Logins that wait",
-            "How many wait, and where. Good is a thin line. A rising blue area: Kafka is away. A rising teal area: the "
-            "table is not written. Nothing is lost while they wait.",
+            "How many wait, and where. Good is some of a second's. The blue line rises: Kafka is away. The teal one: "
+            "the table is not written. Nothing is lost while they wait.",
             "short",
             Query(f"sum by (cluster) (lastlogin_producer_spool_rows{{{_C}}})", "in spools {{cluster}}", PRODUCER),
             Query(f"cluster:lastlogin_lag_records:sum{{{_C}}}", "in Kafka {{cluster}}", TABLE),
-            stacked=True,
         ),
         graph(
             "Fullest spool",

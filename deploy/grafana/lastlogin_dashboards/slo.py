@@ -1,7 +1,9 @@
 """`lastlogin / SLO`: how much of the promise is kept, and how fast the rest of the month's budget goes."""
 
 from lastlogin_dashboards.board import CLUSTER, Band, Board
-from lastlogin_dashboards.panels import BAD, GOOD, RATE, TABLE, WARN, WORST, Query, graph, link, text, tile
+from lastlogin_dashboards.panels import BAD, GOOD, PRODUCER, RATE, TABLE, WARN, WORST, Query, graph, link, text, tile
+from lastlogin_dashboards.promql import CLUSTERS as _C
+from lastlogin_dashboards.promql import rate
 from lastlogin_dashboards.runbook import RUNBOOK
 
 
@@ -9,12 +11,11 @@ from lastlogin_dashboards.runbook import RUNBOOK
 OBJECTIVE = 0.99
 _BUDGET = f"{1 - OBJECTIVE:g}"
 
-_C = 'cluster=~"$cluster"'
 _ERRORS = "cluster:lastlogin_slo_errors:ratio_rate"
 _DAYS = "30d"
 _LEFT = f"1 - max by (cluster) (avg_over_time({_ERRORS}5m{{{_C}}}[{_DAYS}])) / {_BUDGET}"
-# The window, and the burn rate from which it is worth an alert, with its colour: as the rules have them.
-_WINDOWS = (("5m", 14.4, BAD), ("30m", 6.0, WARN), ("1h", 14.4, "yellow"), ("6h", 6.0, TABLE), ("3d", 1.0, "#5794f2"))
+# Those of the alerts' rules, each with its colour.
+_WINDOWS = (("5m", BAD), ("30m", WARN), ("1h", "yellow"), ("6h", TABLE), ("3d", PRODUCER))
 
 
 _TILES = Band(
@@ -85,7 +86,7 @@ _BURN = Band(
             "suffix: x",
             *(
                 Query(f"{_ERRORS}{window}{{{_C}}} / {_BUDGET}", f"{window} {{{{cluster}}}}", colour)
-                for window, _, colour in _WINDOWS
+                for window, colour in _WINDOWS
             ),
             steps=((None, "transparent"), (1, GOOD), (6, WARN), (14.4, BAD)),
         ),
@@ -108,22 +109,15 @@ _CAUSES = Band(
             "The larger one of the share of late rows and the average of `overdue`. Good is below the line, the "
             "objective.",
             "percentunit",
-            *(
-                Query(f"{_ERRORS}{window}{{{_C}}}", f"{window} {{{{cluster}}}}", colour)
-                for window, _, colour in _WINDOWS
-            ),
+            *(Query(f"{_ERRORS}{window}{{{_C}}}", f"{window} {{{{cluster}}}}", colour) for window, colour in _WINDOWS),
             steps=((None, "transparent"), (round(1 - OBJECTIVE, 6), WORST)),
         ),
         graph(
             "Rows written, and late ones",
             "Late: acknowledged more than 5 s and linger_s after the login. Good is no red.",
             RATE,
-            Query(f"cluster:lastlogin_rows_written:rate5m{{{_C}}}", "written {{cluster}}", TABLE),
-            Query(
-                f"sum by (cluster) (rate(lastlogin_consumer_late_rows_total{{{_C}}}[$__rate_interval]))",
-                "late {{cluster}}",
-                BAD,
-            ),
+            rate("lastlogin_consumer_rows_written_total", _C, "written", TABLE),
+            rate("lastlogin_consumer_late_rows_total", _C, "late", BAD),
         ),
         graph(
             "Overdue",

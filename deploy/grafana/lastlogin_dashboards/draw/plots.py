@@ -37,7 +37,7 @@ class Marked:
         """Draw a line at each beginning, on a shade."""
         lasting = [time in self.lasting for time in self.times]
         whole = axes.get_xaxis_transform()
-        axes.fill_between(self.times, 0, 1, where=lasting, color=self.colour, alpha=0.1, linewidth=0, transform=whole)
+        axes.fill_between(self.times, 0, 1, where=lasting, color=self.colour, alpha=0.07, linewidth=0, transform=whole)
         for begun in self.begun:
             axes.axvline(begun, color=self.colour, linewidth=0.9, linestyle=(0, (3, 2)))
 
@@ -121,7 +121,8 @@ def _alone(series: Series) -> bool:
 
 def _time_axis(axes: Axes, asked: Asked, width: float) -> None:
     each = next((tick for tick in _TICKS if (asked.end - asked.begin) / tick * _PIXELS_A_TICK <= width), _TICKS[-1])
-    first = math.ceil(asked.begin / each) * each
+    # One at the very left would meet the lowest value.
+    first = math.ceil((asked.begin + each / _MARKS) / each) * each
     axes.set_xticks(np.arange(first, asked.end, each))
     form = "%H:%M:%S" if each < _TICKS[2] else "%H:%M" if asked.end - asked.begin < _TICKS[-1] else "%m-%d %H:%M"
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: datetime.fromtimestamp(value).strftime(form)))  # noqa: DTZ006
