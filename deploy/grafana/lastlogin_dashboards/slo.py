@@ -1,6 +1,6 @@
 """`lastlogin / SLO`: how much of the promise is kept, and how fast the rest of the month's budget goes."""
 
-from lastlogin_dashboards.board import CLUSTER, Band, Board
+from lastlogin_dashboards.board import CLUSTER, Band, Board, row
 from lastlogin_dashboards.panels import BAD, GOOD, PRODUCER, RATE, TABLE, WARN, WORST, Query, graph, link, text, tile
 from lastlogin_dashboards.promql import CLUSTERS as _C
 from lastlogin_dashboards.promql import rate
@@ -130,6 +130,52 @@ _CAUSES = Band(
     ),
 )
 
+_AUDIT = Band(
+    5,
+    (
+        tile(
+            "Last audit",
+            "How long ago an audit could judge. Good is less than a day: `lastlogin audit --metrics-file`, by a timer. "
+            "Without one nobody knows whether a login is missing.",
+            "s",
+            Query(f"time() - max(lastlogin_audit_completed_timestamp_seconds{{{_C}}})", "ago"),
+            steps=((None, GOOD), (86_400, WARN), (2 * 86_400, BAD)),
+            no_value="no audit",
+            links=[link("The audit finds something", f"{RUNBOOK}#the-audit-finds-something")],
+        ),
+        tile(
+            "Messages missing",
+            "Numbers missing in the sequences of producers: acknowledged to Dovecot, and on no topic. Good is 0.",
+            "short",
+            Query(f"sum(lastlogin_audit_missing_messages{{{_C}}})", "missing"),
+            steps=((None, GOOD), (1, BAD)),
+            no_value="no audit",
+            decimals=0,
+            links=[link("A sequence has a hole", f"{RUNBOOK}#a-sequence-has-a-hole")],
+        ),
+        tile(
+            "Rows wrong or missing",
+            "Rows that are not what the events say. Good is 0; others can be mended, within the retention.",
+            "short",
+            Query(f"sum(lastlogin_audit_wrong_rows{{{_C}}})", "wrong"),
+            steps=((None, GOOD), (1, BAD)),
+            no_value="no audit",
+            decimals=0,
+            links=[link("A row is wrong or missing", f"{RUNBOOK}#a-row-is-wrong-or-missing")],
+        ),
+        tile(
+            "Records unreadable",
+            "Records that Kafka has and cannot give. Good is 0. Their logins may be in producers' spools, for a day.",
+            "short",
+            Query(f"sum(lastlogin_audit_unreadable_records{{{_C}}})", "unreadable"),
+            steps=((None, GOOD), (1, BAD)),
+            no_value="no audit",
+            decimals=0,
+            links=[link("A partition cannot be read", f"{RUNBOOK}#a-partition-cannot-be-read")],
+        ),
+    ),
+)
+
 BOARD = Board(
     uid="lastlogin-slo",
     title="lastlogin / SLO",
@@ -150,6 +196,8 @@ BOARD = Board(
         _TILES,
         _BURN,
         _CAUSES,
+        row("Proof: what the last audit found"),
+        _AUDIT,
     ),
     shown="now-6h",
 )
