@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -43,6 +43,35 @@ class ConsumerSettings(ServiceSettings):
     """All settings of `lastlogin-consumer`."""
 
     model_config = SettingsConfigDict(env_prefix="LASTLOGIN_CONSUMER_")
+
+    told_at_start: ClassVar[tuple[str, ...]] = (
+        "group",
+        "kafka.bootstrap_servers",
+        "kafka.security_protocol",
+        "kafka.request_timeout_ms",
+        "topics.events",
+        "topics.dead_letters",
+        "cassandra.contact_points",
+        "cassandra.port",
+        "cassandra.local_dc",
+        "cassandra.tls",
+        "cassandra.consistency",
+        "cassandra.protocol_version",
+        "cassandra.request_timeout_s",
+        "cassandra.keyspace",
+        "cassandra.table",
+        "linger_s",
+        "window.max_records",
+        "window.max_bytes",
+        "future_limit_s",
+        "breaker",
+        "unmapped",
+        "ttl_s",
+        "shutdown.deadline_s",
+        "metrics.address",
+        "metrics.port",
+        "log.level",
+    )
 
     group: Annotated[str, Field(min_length=1, max_length=249)] = "lastlogin-consumer"
     # Freshness against writes: a login waits up to this long for a newer one of the same user and service.

@@ -6,7 +6,7 @@ import pwd
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -103,6 +103,28 @@ class ProducerSettings(ServiceSettings):
     """Settings of `lastlogin-producer`."""
 
     model_config = SettingsConfigDict(env_prefix="LASTLOGIN_PRODUCER_")
+
+    told_at_start: ClassVar[tuple[str, ...]] = (
+        "backend",
+        "socket.path",
+        "socket.max_connections",
+        "dicts",
+        "rules",
+        "spool.directory",
+        "spool.max_bytes",
+        "spool.max_rows",
+        "spool.keep_hours",
+        "kafka.bootstrap_servers",
+        "kafka.security_protocol",
+        "kafka.request_timeout_ms",
+        "topics.events",
+        "topics.quarantine",
+        "publisher.compression",
+        "shutdown.deadline_s",
+        "metrics.address",
+        "metrics.port",
+        "log.level",
+    )
 
     backend: Annotated[
         str, matching(r"[\w.-]{1,253}", "must be a name of letters, digits, dots, hyphens and underscores")

@@ -21,6 +21,7 @@ from lastlogin_service.exits import SOFTWARE, Exit
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.preflight import DEADLINE_S, Finding, verdict
 from lastlogin_service.settings import render
+from lastlogin_service.starting import tell_starting
 from lastlogin_service.subcommand import Source, Subcommand, click_command, config_option
 
 
@@ -140,6 +141,7 @@ def _run(name: str, source: Source[S], run: Callable[[S, Callable[[], S]], Corou
     log = structlog.get_logger(name)
     # Not before: structlog as it comes shows the values of local variables, passwords among them.
     with exit_codes(name, _log_defect):
+        tell_starting(name, settings, source.file)
         for warning in source.warnings(settings):
             log.warning(warning, action="secret_readable")
         # Called before there is an event loop: a service may fork first.

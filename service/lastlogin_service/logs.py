@@ -1,4 +1,4 @@
-"""Logs: one line per state change on standard output, JSON for machines, coloured for people.
+"""Logs: one line per state change on standard output, JSON for machines, coloured for people (docs/logs.md).
 
 Every line of ours has a stable `action` beside the sentence in `event`. The libraries' own lines take the same
 way and are rate-limited: while Kafka or Cassandra is away they would repeat themselves by the thousand.
@@ -10,14 +10,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from time import monotonic
-from typing import Literal, TextIO
+from typing import ClassVar, Literal, TextIO
 
 import structlog
 
+from lastlogin_service.people_form import people_form
 from lastlogin_service.settings import Section, Settings
 
 
-LIBRARIES = ("aiokafka", "cassandra")
+LIBRARIES = ("aiohttp", "aiokafka", "cassandra")
 
 # Often enough to see that it goes on, seldom enough to read the rest.
 _REPEAT_INTERVAL_S = 30.0
@@ -35,7 +36,24 @@ class LogSettings(Section):
 class ServiceSettings(Settings):
     """Settings of a service: what `service_command` needs of them."""
 
+    # Keys (`section.key`) whose values the first line of the log tells: never those of a secret or a login's name.
+    told_at_start: ClassVar[tuple[str, ...]] = ("log.level",)
+
     log: LogSettings = LogSettings()
+
+
+def _in_order(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What every line has comes first: whoever reads a journal sees its beginning."""
+    return {name: line[name] for name in _FIRST if name in line} | line
+
+
+_FIRST = ("timestamp", "level", "action", "event")
+_JSON: list[structlog.typing.Processor] = [
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    _in_order,
+    structlog.processors.JSONRenderer(),
+]
 
 
 class Occasionally:
@@ -63,15 +81,16 @@ class Occasionally:
             return count
 
 
-class _LimitLibraries(logging.Filter):
-    """Lets a library's message template through occasionally, and says how many were held back."""
+class _LimitOthers(logging.Filter):
+    """Lets a message template that is not ours through occasionally, and says how many were held back."""
 
     def __init__(self, occasionally: Occasionally) -> None:
         super().__init__()
         self._occasionally = occasionally
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] not in LIBRARIES:
+        if isinstance(record.msg, dict):
+            # What structlog wraps: our own lines.
             return True
         count = self._occasionally.suppressed((record.name, record.msg))
         if count:
@@ -86,17 +105,11 @@ def configure(settings: LogSettings, stream: TextIO | None = None, clock: Callab
     common: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    rendering: list[structlog.typing.Processor] = (
-        # The plain traceback: the others show the values of local variables, users' names among them.
-        [structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)]
-        if people
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    )
+    rendering = people_form(colors=out.isatty()) if people else _JSON
     handler = logging.StreamHandler(out)
-    handler.addFilter(_LimitLibraries(Occasionally(_REPEAT_INTERVAL_S, clock)))
+    handler.addFilter(_LimitOthers(Occasionally(_REPEAT_INTERVAL_S, clock)))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=common,
@@ -128,5 +141,5 @@ def set_level(name: str) -> None:
     level = logging.getLevelNamesMapping()[name.upper()]
     logging.getLogger().setLevel(level)
     for library in LIBRARIES:
-        # Their debug lines show whole requests: users and passwords.
+        # Their debug lines show whole requests: users and passwords, and who asks for metrics.
         logging.getLogger(library).setLevel(max(level, logging.INFO))

@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
@@ -93,10 +95,40 @@ def test_people_on_a_terminal() -> None:
         configure(settings, out)
         structlog.get_logger("spool").info("Opened", action="spool_open")
 
-    assert "\x1b[" in terminal.getvalue()
+    assert "\x1b[1mOpened\x1b[0m" in terminal.getvalue()
     assert lines(terminal_json)[0]["action"] == "spool_open"
     assert "\x1b[" not in pipe.getvalue()
     assert "[info     ] Opened" in pipe.getvalue()
+
+
+def test_people_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local time, level, the sentence, the action, then the rest, lists without brackets; a library's with its name."""
+    monkeypatch.setenv("TZ", "CET-1CEST")
+    time.tzset()
+    out = io.StringIO()
+    configure(LogSettings(format="people"), out)
+
+    log = structlog.get_logger("lastlogin_consumer.source")
+    log.warning("Two", action="two", why="no answer", partitions=[1, 2], none=[], told={"a": 1, "b.c": "\x1b[2J"})
+    logging.getLogger("aiokafka.conn").error("Unable to connect to %s", "k1")
+    monkeypatch.undo()
+    time.tzset()
+
+    ours, theirs = out.getvalue().splitlines()
+    when, rest = ours.split(" [", 1)
+    assert abs(datetime.fromisoformat(when) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert when.endswith(("+01:00", "+02:00"))
+    assert rest == r"warning  ] Two [two] why='no answer' partitions=1,2 none=none told=(a 1, b.c '\x1b[2J')"
+    assert theirs.endswith(" [error    ] Unable to connect to k1 [aiokafka.conn]")
+
+
+def test_json_begins_with_what_every_line_has() -> None:
+    """Time, level, action and sentence come first, whatever is told beside."""
+    out = io.StringIO()
+    configure(LogSettings(), out)
+    structlog.get_logger("x").info("Sentence", action="x", rows=3)
+
+    assert ["timestamp", "level", "action", "event", "rows", "logger"] == list(lines(out)[0])
 
 
 @pytest.mark.parametrize("form", ["json", "people"])
@@ -140,7 +172,7 @@ def test_libraries_never_at_debug() -> None:
 
 
 def test_libraries_are_limited(clock: Clock) -> None:
-    """A library's message goes out at once, then every 30 s with the number held back, whatever its arguments."""
+    """A message of a library or of Python goes out at once, then every 30 s with the number held back."""
     out = io.StringIO()
     configure(LogSettings(), out, clock)
     log = logging.getLogger("aiokafka.conn")
@@ -148,6 +180,8 @@ def test_libraries_are_limited(clock: Clock) -> None:
     for number in range(1000):
         log.error("Unable to connect to %s", number)
     log.error("another message")
+    for _ in range(10):
+        logging.getLogger("asyncio").error("socket.accept() out of system resource")
     clock.now += 30
     log.error("Unable to connect to %s", 1000)
     clock.now += 30
@@ -156,6 +190,7 @@ def test_libraries_are_limited(clock: Clock) -> None:
     assert [line["event"] for line in lines(out)] == [
         "Unable to connect to 0",
         "another message",
+        "socket.accept() out of system resource",
         "Unable to connect to 1000 [and 999 more like this]",
         "Unable to connect to 1001",
     ]
