@@ -15,7 +15,7 @@ from lastlogin_producer.health import Health
 from lastlogin_producer.listener import Listener, listener_of
 from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources
 from lastlogin_producer.outbox import Outbox
-from lastlogin_producer.reload import reload_on_hangup
+from lastlogin_producer.reload import reload_rules
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_service import logs
@@ -66,7 +66,7 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
             asyncio.create_task(outbox.run(), name="watch over the outbox"),
             asyncio.create_task(server.watch(), name="watch over the socket file"),
             asyncio.create_task(
-                reload_on_hangup(
+                reload_rules(
                     hangup, settings, reread, outbox.backend, server.use, set_level=set_level, notifier=notifier
                 ),
                 name="reload on SIGHUP",

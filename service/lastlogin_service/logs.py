@@ -44,7 +44,7 @@ class ServiceSettings(Settings):
 
 def _in_order(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """What every line has comes first: whoever reads a journal sees its beginning."""
-    return {name: line[name] for name in _FIRST if name in line} | line
+    return {name: line[name] for name in _FIRST if name in line} | dict(line)
 
 
 _FIRST = ("timestamp", "level", "action", "event")
