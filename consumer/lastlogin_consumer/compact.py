@@ -40,8 +40,8 @@ class Window:
     merged: int = field(default=0, init=False)
     unmapped: int = field(default=0, init=False)
     unchecked: int = field(default=0, init=False)
-    # One of the services without columns, for the log: their names come from outside and have no bound.
-    unmapped_service: str | None = field(default=None, init=False)
+    # One of those without columns, for the log: names of services come from outside and have no bound.
+    unmapped_login: Login | None = field(default=None, init=False)
     _newest: dict[tuple[str, str], Login] = field(default_factory=dict, init=False)
     _bytes: int = field(default=0, init=False)
     _opened_at: float | None = field(default=None, init=False)
@@ -90,7 +90,7 @@ class Window:
             self.unchecked += 1
         if item.service not in self.services:
             self.unmapped += 1
-            self.unmapped_service = item.service
+            self.unmapped_login = item
             return
         key = (item.user, item.service)
         rival = self._newest.get(key)

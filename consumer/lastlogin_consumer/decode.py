@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from lastlogin_schemas.address import column_bytes, column_text
-from lastlogin_schemas.codec import decode_login_event
+from lastlogin_schemas.codec import decode_login_event, readable_event_id
 from lastlogin_schemas.errors import Undecodable, UndecodableReason
 from lastlogin_schemas.framing import split
 from lastlogin_schemas.headers import verify_checksum
@@ -90,6 +90,14 @@ class Decoder:
             return self._login(record)
         except Undecodable as error:
             return Poison(record, error.reason, error.detail)
+
+    def event_id(self, record: Record) -> str | None:
+        """What a log may call the event of a record, where that can be read."""
+        try:
+            schema, body = split(record.value or b"", self._schema_ids)
+        except Undecodable:
+            return None
+        return readable_event_id(body, schema)
 
     def _login(self, record: Record) -> Login | Poison:
         if record.value is None:

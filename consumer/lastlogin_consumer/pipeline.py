@@ -219,10 +219,9 @@ class PartitionPipeline:
 
     def _take(self, records: Sequence[Record]) -> None:
         if holes := missing(self._position, records):
-            _log.warning(
+            self._say(
+                "offsets_missing",
                 "Offsets without records: they were deleted, or never were events",
-                action="offsets_missing",
-                partition=self._partition.number,
                 first=self._position,
                 last=records[-1].offset,
                 missing=holes,
@@ -269,8 +268,13 @@ class PartitionPipeline:
             await self._stages.set_aside.send(poison)
             totals.set_aside.update(each.reason for each in poison)
             for each in poison:
-                sentence = self._stages.set_aside.sentence
-                self._say("dead_lettered", sentence, reason=each.reason, offset=each.record.offset)
+                self._say(
+                    "dead_lettered",
+                    self._stages.set_aside.sentence,
+                    reason=each.reason,
+                    offset=each.record.offset,
+                    event_id=self._stages.decoder.event_id(each.record),
+                )
         if logins:
             totals.written += len(logins) - len(refusals)
             self._stages.metrics.batch_rows.observe(len(logins))
@@ -278,11 +282,12 @@ class PartitionPipeline:
         totals.unmapped += window.unmapped
         totals.expired += len(newest) - len(logins)
         totals.unchecked += window.unchecked
-        if window.unmapped_service is not None:
+        if window.unmapped_login is not None:
             self._say(
                 "unmapped",
                 "Logins of a service without columns in the table were skipped",
-                service=window.unmapped_service,
+                service=window.unmapped_login.service,
+                offset=window.unmapped_login.offset,
             )
         self._done()
         self._window = self._new_window()

@@ -153,19 +153,20 @@ def _formats(session: Session, mapping: TableMapping) -> dict[str, RowFormat]:
 def log_columns(wanted: TableMapping, found: TableMapping) -> None:
     """Say what is not written because the table has no column for it."""
     for service, columns in wanted.services.items():
-        lacking: dict[str, Any] = {"action": "column_missing", "service": service}
         if service not in found.services:
             _log.warning(
                 "The table has no column for this service; its logins are not written until one is added "
                 "(`lastlogin schema apply`) and the consumer restarted",
+                action="column_missing",
+                service=service,
                 column=columns.time,
-                **lacking,
             )
         elif columns.address is not None and found.services[service].address is None:
             _log.warning(
                 "The table has no address column for this service; times are written without",
+                action="column_missing",
+                service=service,
                 column=columns.address,
-                **lacking,
             )
 
 

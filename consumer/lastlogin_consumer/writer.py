@@ -89,7 +89,8 @@ class Writer:
         self._waking = False
         self._writing = 0
         self._answered_at = 0.0
-        self._failing = False
+        # Said, and not yet that it is over.
+        self._told_failing = False
         # Calls of `write` that try again and have said why: one for each partition that waits.
         self._trying_again = 0
         self._why = "no node has answered yet"
@@ -124,7 +125,7 @@ class Writer:
                 self._report(error)
                 await asyncio.sleep(backoff.next())
         log_columns(self._wanted, self._table.mapping)
-        self._failing = False
+        self._told_failing = False
         _log.info(
             "Connected to Cassandra",
             action="cassandra_connected",
@@ -334,15 +335,17 @@ class Writer:
 
     def _tell_back(self, waiting: int) -> None:
         """Rows of one partition are written; so many others still wait."""
-        if self._failing and not waiting:
-            self._failing = False
-            self._locked_out = None
+        if waiting:
+            return
+        self._locked_out = None
+        if self._told_failing:
+            self._told_failing = False
             _log.info("Cassandra acknowledges all rows again", action="cassandra_back")
 
     def _report(self, error: BaseException, **context: object) -> None:
-        self._failing = True
         self._why = self._locked_out if self._locked_out is not None and all_given_up(error) else explain(error)
         if (suppressed := self._occasionally.suppressed((type(error).__name__, is_wrong(error)))) is not None:
+            self._told_failing = True
             _log.warning(
                 "Cassandra cannot be written to; waiting and trying again",
                 action="cassandra_failing",

@@ -45,11 +45,11 @@ class WatchedClock:
 
     def _stepped_back(self, by_us: int) -> None:
         self.steps_back += 1
-        held_back = self._occasionally.suppressed("clock_stepped_back")
-        if held_back is not None:
+        suppressed = self._occasionally.suppressed("clock_stepped_back")
+        if suppressed is not None:
             _log.warning(
                 f"The clock of this host went back by {by_us / 1_000_000:.1f} s: until it has caught up, new logins "
                 "count as older than those before",
                 action="clock_stepped_back",
-                held_back=held_back,
+                suppressed=suppressed,
             )

@@ -13,7 +13,9 @@ from aiokafka.errors import BrokerResponseError, KafkaError, LeaderNotAvailableE
 from lastlogin_producer.lane import Lane
 from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.records import RecordForm
-from lastlogin_producer.spool import AsideReason, Row, Spool
+from lastlogin_producer.spool import AsideReason, Kind, Row, Spool
+from lastlogin_schemas.codec import readable_event_id
+from lastlogin_schemas.schema import LOGIN_EVENT
 from lastlogin_service.logs import Occasionally
 
 
@@ -171,5 +173,6 @@ class Delivery:
                 action="message_set_aside",
                 reason=reason,
                 sequence=row.sequence,
+                event_id=readable_event_id(row.body, LOGIN_EVENT) if row.kind == Kind.LOGIN_EVENT else None,
                 suppressed=suppressed,
             )

@@ -155,7 +155,13 @@ class Shared:
             return
         if isinstance(message, RawWrite):
             self.stats.quarantined[message.reason] += 1
-            self.warn("write_quarantined", message.reason, f"A write is no login: {message.detail}")
+            self.warn(
+                "write_quarantined",
+                message.reason,
+                f"A write is no login: {message.detail}",
+                # With this `lastlogin quarantine` finds it: it has no number yet.
+                received_at_us=message.received_at_us,
+            )
         self._spool.append(message, done)
 
     def give_up(self) -> None:
@@ -188,11 +194,11 @@ class Shared:
         if self.draining and not self.connections:
             self.empty.set()
 
-    def warn(self, action: str, reason: str, sentence: str) -> None:
+    def warn(self, action: str, reason: str, sentence: str, **context: object) -> None:
         """Log `sentence`, now and then."""
-        held_back = self._occasionally.suppressed((action, reason))
-        if held_back is not None:
-            _log.warning(sentence, action=action, reason=reason, held_back=held_back)
+        suppressed = self._occasionally.suppressed((action, reason))
+        if suppressed is not None:
+            _log.warning(sentence, action=action, reason=reason, suppressed=suppressed, **context)
 
 
 def _uid_of(client: socket.SocketType) -> int:

@@ -218,9 +218,11 @@ class Session:
             )
 
     def _tell_accepted(self, lane: Lane) -> None:
-        if self._occasionally.suppressed((lane.topic, "accepts")) is not None:
+        suppressed = self._occasionally.suppressed((lane.topic, "accepts"))
+        if suppressed is not None:
             _log.info(
                 f"Kafka takes messages for {lane.topic}, partition {lane.partition}, again",
                 action="partition_accepts",
                 rows=self._spool.rows_waiting,
+                suppressed=suppressed,
             )

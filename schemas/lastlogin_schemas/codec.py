@@ -1,5 +1,6 @@
 """Avro bodies: messages to bytes and back. Framing and headers are elsewhere."""
 
+import re
 from io import BytesIO
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from lastlogin_schemas.event import (
 )
 from lastlogin_schemas.schema import LOGIN_EVENT, RAW_WRITE, Schema
 
+
+_EVENT_ID = re.compile("[0-9a-f]{32}")
 
 # Branches of the union of remote_ip.
 _NULL, _NOT_NULL = long(0), long(1)
@@ -105,6 +108,18 @@ def decode_login_event(body: bytes, writer: Schema) -> LoginEvent:
     )
     _check_ranges(event, fields["login_at"])
     return event
+
+
+def readable_event_id(body: bytes, writer: Schema) -> str | None:
+    """What a log may call the event of `body`; None when it cannot be read or has none of the contract's form.
+
+    Whoever may write to the topic could put a user's name there.
+    """
+    try:
+        found = decode_login_event(body, writer).event_id
+    except Undecodable:
+        return None
+    return found if _EVENT_ID.fullmatch(found) else None
 
 
 def decode_raw_write(body: bytes, writer: Schema) -> RawWrite:

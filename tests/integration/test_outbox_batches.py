@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from lastlogin_producer.outbox import Outbox
 from lastlogin_producer.outcome import Outcome
@@ -29,12 +30,15 @@ async def test_what_cannot_be_packed(outbox: Outbox) -> None:
         __slots__ = ()
 
     outcomes: list[Outcome] = []
-    outbox.append(unnumbered(Name("a")), outcomes.append)
-    await eventually(lambda: len(outcomes) == 1)
-    outbox.append(unnumbered("b"), outcomes.append)
-    await eventually(lambda: len(outcomes) == 2)
+    with capture_logs() as said:
+        for user in (Name("a"), Name("a"), "b"):
+            before = len(outcomes)
+            outbox.append(unnumbered(user), outcomes.append)
+            await eventually(lambda before=before: len(outcomes) > before)  # type: ignore[misc]
 
-    assert [Outcome.FULL, Outcome.STORED] == outcomes
+    assert [Outcome.FULL, Outcome.FULL, Outcome.STORED] == outcomes
+    # Told once in a minute.
+    assert [("message_refused", 0)] == [(line["action"], line["suppressed"]) for line in said]
 
 
 async def test_large_messages_at_once(outbox: Outbox) -> None:

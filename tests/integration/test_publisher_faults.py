@@ -67,7 +67,8 @@ async def test_the_one_message_that_is_too_large(topics: OutTopics, tmp_path: Pa
     good = [f"user{n}" for n in range(3_000)]
     async with open_spool(tmp_path) as spool:
         await store(spool, good[:1_500])
-        await append(spool, unnumbered("large", attributes={"x": os.urandom(40_000).hex()}))
+        large = unnumbered("large", attributes={"x": os.urandom(40_000).hex()})._replace(event_id="0af5" * 8)
+        await append(spool, large)
         await store(spool, good[1_500:])
         stream = f"{BACKEND}/{spool.epoch}"
     with capture_logs() as logs:
@@ -85,7 +86,7 @@ async def test_the_one_message_that_is_too_large(topics: OutTopics, tmp_path: Pa
     assert {stream: [1_501]} == holes(origins)
     assert {} == holes(origins, {stream: [1_501]})
     [line] = said(logs, "message_set_aside")
-    assert (1_501, "too_large") == (line["sequence"], line["reason"])
+    assert (1_501, "too_large", large.event_id) == (line["sequence"], line["reason"], line["event_id"])
 
 
 async def test_a_message_that_is_refused_alone(topics: OutTopics, tmp_path: Path) -> None:

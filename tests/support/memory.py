@@ -46,6 +46,8 @@ class MemoryPartition:
         self.watermark: int | None = None
         # Offsets of damaged records; the client cannot tell which of those it fetches together is damaged.
         self.damaged: set[int] = set()
+        # Offsets whose records somebody has deleted.
+        self.deleted: set[int] = set()
         self.refuses = 0
         self.fetches = 0
         # Gives nothing, whatever there is.
@@ -80,7 +82,7 @@ class MemoryPartition:
             raise Unreadable(f"damaged at or after offset {position}")
         if not found:
             self._clock.now += wait_s
-        return found
+        return [record for record in found if record.offset not in self.deleted]
 
     async def end(self) -> int:
         """The offset that the next record gets."""

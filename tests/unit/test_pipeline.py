@@ -87,6 +87,34 @@ async def test_dead_letters_are_logged_by_reason(bench: Bench) -> None:
     assert {"dead_lettered"} == {line["action"] for line in said}
 
 
+async def test_dead_letters_are_logged_by_event(bench: Bench) -> None:
+    """Whose event can be read is named by its id, which is neither a user nor an address."""
+    future = login("a", AT_US + 600_000_000, ip="192.0.2.1")._replace(event_id="0123456789abcdef" * 2)
+    bench.partition(b"not an event", future)
+    with capture_logs() as said:
+        bench.start()
+        await until(lambda: bench.partitions[0].watermark == 2)
+
+    assert [(0, None), (1, future.event_id)] == [(line["offset"], line["event_id"]) for line in said]
+
+
+async def test_holes_are_logged_occasionally(bench: Bench) -> None:
+    """A topic with holes, of transactions or somebody's deleting, has one line in 30 s for each partition."""
+    partition = bench.partition(login("a"), login("b"))
+    partition.deleted = {0, 2, 4, 6}
+    with capture_logs() as said:
+        bench.start()
+        for end in (2, 4, 6):
+            await until(lambda end=end: partition.watermark == end)  # type: ignore[misc]
+            partition.append(event_record(login("deleted")))
+            partition.append(event_record(login("c")))
+        await until(lambda: partition.watermark == 8)
+
+    assert [("offsets_missing", 0, 0, 1)] == [
+        (line["action"], line["partition"], line["first"], line["missing"]) for line in said
+    ]
+
+
 async def test_dead_letters_that_cannot_be_sent_hold_their_partition_only(bench: Bench) -> None:
     """Poison that is not acknowledged is never passed; its rows are written, and other partitions go on."""
     held = bench.partition(b"not an event", login("a"))
@@ -104,11 +132,14 @@ async def test_dead_letters_that_cannot_be_sent_hold_their_partition_only(bench:
 async def test_services_without_columns_are_passed(bench: Bench) -> None:
     """A login of a service that the table does not have is counted and not written."""
     partition = bench.partition(login("a", service="managesieve"))
-    bench.start()
-    await until(lambda: partition.watermark == 1)
+    with capture_logs() as said:
+        bench.start()
+        await until(lambda: partition.watermark == 1)
 
     assert {} == bench.table.row("a")
     assert Totals(fetched=1, unmapped=1) == bench.totals
+    [line] = said
+    assert ("unmapped", "managesieve", 0, 0) == (line["action"], line["service"], line["partition"], line["offset"])
 
 
 async def test_logins_that_would_be_forgotten_at_once_are_passed() -> None:

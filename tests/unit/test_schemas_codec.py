@@ -242,6 +242,18 @@ def test_two_times_that_disagree_are_refused() -> None:
         codec.decode_login_event(out.getvalue(), schema.LOGIN_EVENT)
 
 
+def test_event_id_for_a_log() -> None:
+    """Only 32 hexadecimal digits go into a log, for anybody's record may have a user's name in their place."""
+    sound = EVENT._replace(event_id="0123456789abcdef" * 2)
+    found = [
+        codec.readable_event_id(codec.encode_login_event(event), schema.LOGIN_EVENT)
+        for event in (sound, EVENT._replace(event_id=EVENT.user), EVENT._replace(event_id=""))
+    ]
+
+    assert [sound.event_id, None, None] == found
+    assert codec.readable_event_id(b"no event", schema.LOGIN_EVENT) is None
+
+
 def test_event_id_depends_on_content_alone() -> None:
     """Copies of one write share the id; any other content has another, also across field borders."""
     content = {

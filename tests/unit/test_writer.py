@@ -230,6 +230,20 @@ async def test_a_partition_that_waits_is_told_although_another_one_goes_well() -
     assert ["cassandra_back"] == [line["action"] for line in said if line["log_level"] == "info"]
 
 
+async def test_what_was_not_said_is_not_said_to_be_over() -> None:
+    """Of an error that comes and goes there is a line in 30 s, and so of its end."""
+    nodes = Nodes()
+    nodes.refusal = cassandra.Unavailable("too few")
+    writer = await _writer(nodes)
+    with capture_logs() as said:
+        for _ in range(5):
+            refusals = iter((True, False))
+            nodes.refuses = lambda _login, refusals=refusals: next(refusals)  # type: ignore[misc]
+            await writer.write(_logins("a"))
+
+    assert ["cassandra_failing", "cassandra_back"] == [line["action"] for line in said]
+
+
 def test_what_is_said_names_no_user() -> None:
     """Cassandra says the key of a partition that somebody has denied."""
     words = "Unable to write to denylisted partition [0xDecoratedKey(-35596, 677561)] in a/b"

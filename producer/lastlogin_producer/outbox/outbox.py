@@ -113,9 +113,11 @@ class Outbox(asyncio.Protocol):
         """
         if self._queued >= MAX_QUEUED or self._queued_bytes >= MAX_QUEUED_BYTES or self._gone.is_set():
             self._loop.call_soon(done, Outcome.FULL)
-            if not self._gone.is_set() and self._occasionally.suppressed("queue") is not None:
+            if not self._gone.is_set() and (suppressed := self._occasionally.suppressed("queue")) is not None:
                 _log.error(
-                    f"Refusing logins: {self._queued} wait for the disk, which does not answer", action="queue_full"
+                    f"Refusing logins: {self._queued} wait for the disk, which does not answer",
+                    action="queue_full",
+                    suppressed=suppressed,
                 )
             return
         self._queued += 1
@@ -140,7 +142,10 @@ class Outbox(asyncio.Protocol):
             self._queued -= len(dones)
             for done in dones:
                 self._loop.call_soon(done, Outcome.FULL)
-            _log.exception("Messages cannot be handed over and are refused", action="message_refused")
+            if (suppressed := self._occasionally.suppressed("refused")) is not None:
+                _log.exception(
+                    "Messages cannot be handed over and are refused", action="message_refused", suppressed=suppressed
+                )
             return
         self._queued_bytes += len(frame)
         self._batches[self._last_batch] = dones, len(frame)

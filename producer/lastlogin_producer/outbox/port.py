@@ -16,7 +16,10 @@ from lastlogin_producer.spool import Kind, Spool
 from lastlogin_producer.spool.row import unnumbered_body
 from lastlogin_service import logs
 from lastlogin_service.exits import TEMPFAIL, Exit
+from lastlogin_service.logs import Occasionally
 
+
+_REPEAT_LOG_S = 60.0
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +37,7 @@ class Port(asyncio.Protocol):
         self._closed = False
         self._frames = frames.Frames()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._occasionally = Occasionally(_REPEAT_LOG_S)
 
     def open(self, spool: Spool, publisher: Publisher, state: Callable[[], State]) -> None:
         """Say that messages can be stored from now on."""
@@ -76,10 +80,12 @@ class Port(asyncio.Protocol):
                 encoded.append(unnumbered_body(message))
             except Exception as error:  # noqa: BLE001 - whatever the encoder meets; the others must not suffer
                 refused.append(place)
-                _log.error(
-                    f"A message does not fit its schema and is refused: {type(error).__name__}",
-                    action="message_refused",
-                )
+                if (suppressed := self._occasionally.suppressed(type(error).__name__)) is not None:
+                    _log.error(
+                        f"A message does not fit its schema and is refused: {type(error).__name__}",
+                        action="message_refused",
+                        suppressed=suppressed,
+                    )
         answers = _Answers(self, batch, len(encoded), refused)
         if encoded:
             self._spool.append(encoded, answers.add)

@@ -177,9 +177,11 @@ class Spool:
         if self._queued + len(messages) > MAX_QUEUED or self._queued_bytes + size > MAX_QUEUED_BYTES or self._closed:
             for _ in messages:
                 self._loop.call_soon(done, Outcome.FULL)
-            if not self._closed and self._occasionally.suppressed("queue") is not None:
+            if not self._closed and (suppressed := self._occasionally.suppressed("queue")) is not None:
                 _log.error(
-                    f"Refusing logins: {self._queued} wait for the disk, which does not answer", action="queue_full"
+                    f"Refusing logins: {self._queued} wait for the disk, which does not answer",
+                    action="queue_full",
+                    suppressed=suppressed,
                 )
             return
         if not self._queued:
