@@ -27,7 +27,7 @@ async def reload_level(
 
     def put_in_force(new: ConsumerSettings) -> None:
         logs.set_level(new.log.level)
-        _log.info(f"Reloaded: the log's level is {new.log.level}", action="reloaded", level=new.log.level)
+        _log.info(f"Reloaded: the log's level is {new.log.level}", action="reloaded", lowest_level=new.log.level)
         tell_what_waits(settings, new, _RELOADABLE)
 
     await reload_on_hangup(hangup, reread, put_in_force, notifier)

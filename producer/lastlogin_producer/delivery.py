@@ -171,6 +171,8 @@ class Delivery:
                 f"Kafka refuses one message for {lane.topic}, partition {lane.partition}, for good: "
                 f"{reason.replace('_', ' ')}; it is set aside in the spool, the others go on",
                 action="message_set_aside",
+                topic=lane.topic,
+                partition=lane.partition,
                 reason=reason,
                 sequence=row.sequence,
                 event_id=readable_event_id(row.body, LOGIN_EVENT) if row.kind == Kind.LOGIN_EVENT else None,

@@ -45,7 +45,7 @@ async def reload_rules(
             action="reloaded",
             dicts=sorted(new.dicts),
             rules=len(new.rules),
-            level=new.log.level,
+            lowest_level=new.log.level,
         )
         tell_what_waits(settings, new, _RELOADABLE)
 

@@ -213,6 +213,8 @@ class Session:
                 f"Kafka {'cannot take' if error.retriable else 'refuses'} messages for {lane.topic}, partition "
                 f"{lane.partition}: {type(error).__name__}; they stay in the spool and are offered again",
                 action="partition_refuses",
+                topic=lane.topic,
+                partition=lane.partition,
                 first_sequence=lane.behind,
                 suppressed=suppressed,
             )
@@ -223,6 +225,8 @@ class Session:
             _log.info(
                 f"Kafka takes messages for {lane.topic}, partition {lane.partition}, again",
                 action="partition_accepts",
+                topic=lane.topic,
+                partition=lane.partition,
                 rows=self._spool.rows_waiting,
                 suppressed=suppressed,
             )

@@ -114,10 +114,10 @@ class Topics:
         for future in self._admin.delete_records([where]).values():
             future.result(_DEADLINE_S)
 
-    def letters(self) -> list[Letter]:
-        """Everything in the dead-letter topic."""
+    def letters(self, topic: str | None = None) -> list[Letter]:
+        """Everything in the dead-letter topic, or in another one that has one partition."""
         with self._member("letters") as reader:
-            where = TopicPartition(self.dead_letters, 0, 0)
+            where = TopicPartition(topic or self.dead_letters, 0, 0)
             low, high = reader.get_watermark_offsets(where, timeout=_DEADLINE_S)
             reader.assign([where])
             records: Any = [] if low == high else reader.consume(high - low, timeout=_DEADLINE_S)

@@ -88,7 +88,7 @@ async def test_sighup_reads_the_level_again(read: Read) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await running
 
-    assert ["debug", "info"] == [line["level"] for line in said if line["action"] == "reloaded"]
+    assert ["debug", "info"] == [line["lowest_level"] for line in said if line["action"] == "reloaded"]
     told = [line["event"] for line in said if line["action"] == "reload_refused"]
     assert ["Not reloaded, everything stays as it is: one", "Not reloaded, everything stays as it is: two"] == told
     assert ["linger_s", "window.max_records"] == [line["key"] for line in said if line["action"] == "restart_needed"]

@@ -293,7 +293,10 @@ class GroupWriter:
             else:
                 if suppressed is not None:
                     _log.info(
-                        "The spool was opened again and goes on", action="spool_reopened", rows=self._file.rows_waiting
+                        "The spool was opened again and goes on",
+                        action="spool_reopened",
+                        rows=self._file.rows_waiting,
+                        suppressed=suppressed,
                     )
                 # Else it would be tried again at once, with the same error.
                 self._settle_at = monotonic() + _SETTLE_WITHIN_S
