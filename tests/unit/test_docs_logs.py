@@ -38,8 +38,8 @@ class Row:
 def told(part: str) -> Mapping[str, Row]:
     """The rows of a section, by action; each action has one."""
     section = PAGE.partition(f"\n## {SECTIONS[part]}\n")[2].partition("\n## ")[0]
-    lines = re.findall(r"^\| (`.*) \|$", section, re.MULTILINE)
-    rows = [[cell.strip() for cell in re.split(r" \|(?: |$)", line)] for line in lines]
+    lines = re.findall(r"^\|( `.*)\|$", section, re.MULTILINE)
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
     found = {
         action.strip("`"): Row(action, set(levels.split(", ")), every, set(re.findall(r"`(\w+)`", keys)), means)
         for action, levels, every, keys, means, _do in rows
