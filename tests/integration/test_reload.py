@@ -1,4 +1,4 @@
-"""SIGHUP: the producer as a process with a real file, whose rules change while Dovecot is served."""
+"""SIGHUP: services as processes with a real file; the producer's rules change while Dovecot is served."""
 
 import os
 import signal
@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.dict_client import write
+from tests.support.process import ServiceProcess
 from tests.support.producer import ProducerProcess
+from tests.support.service_manager import ServiceManager
 
 
 NOW = "1795387910161"
@@ -177,3 +179,33 @@ def test_hangups_under_load(producer: Reloadable) -> None:
     assert b"O1\n" == write(producer.socket, "u", KEY, NOW)
     assert before + 1 == producer.counted(DROPPED)
     assert 0 == producer.stop()
+
+
+def test_a_consumer_reads_its_level_again(tmp_path: Path) -> None:
+    """While it waits for Kafka, too; the service manager is told, other keys are named, a bad file changes nothing."""
+    file = tmp_path / "consumer.toml"
+    servers = '[kafka]\nbootstrap_servers = ["127.0.0.1:9"]\n[cassandra]\ncontact_points = ["127.0.0.1"]\n'
+    file.write_text(servers)
+    own = {"METRICS__PORT": "0", "LOG__FORMAT": "json"}
+    consumer = ServiceProcess("lastlogin-consumer", tmp_path / "consumer.log", own, ("--config", str(file)))
+
+    with ServiceManager(tmp_path / "notify") as manager:
+
+        def hang_up(content: str) -> None:
+            file.write_text(content)
+            consumer.signal(signal.SIGHUP)
+            manager.wait_for("RELOADING=1")
+            manager.wait_for("READY=1")
+
+        consumer.environ(NOTIFY_SOCKET=manager.address)
+        with consumer:
+            consumer.wait_for("kafka_failing")
+            hang_up(f'linger_s = 1\n{servers}[log]\nlevel = "debug"\n')
+            assert "linger_s" == consumer.said("restart_needed")[0]["key"]
+            assert "debug" == consumer.said("reloaded")[0]["lowest_level"]
+            hang_up(f'{servers}[log]\nlevel = "loud"\n')
+            assert f"{file}: log.level" in consumer.said("reload_refused")[0]["event"]
+            hang_up(f'{servers}[log]\nlevel = "error"\n')
+            assert 0 == consumer.stop()
+    assert [] == consumer.said("stopped")
+    assert 1 == len(consumer.said("reloaded"))
