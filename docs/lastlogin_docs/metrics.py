@@ -7,6 +7,8 @@ from prometheus_client.metrics_core import Metric
 
 from lastlogin_consumer.metrics import PREFIX as CONSUMER
 from lastlogin_consumer.metrics import ConsumerMetrics
+from lastlogin_ops.audit.metrics import PREFIX as AUDIT
+from lastlogin_ops.audit.metrics import AuditMetrics
 from lastlogin_producer.metrics import PREFIX as PRODUCER
 from lastlogin_producer.metrics import ProducerMetrics
 from lastlogin_service.endpoint import new_registry
@@ -67,14 +69,25 @@ metrics below each service has those of the Prometheus client about its process:
 producer is two processes; those of the other one have `outbox_process_` behind the producer's prefix.
 """
 
+_AUDIT = """
+## lastlogin audit
+
+`lastlogin audit --metrics-file FILE` writes these for the textfile collector of Prometheus's node_exporter
+([the audit](operations.md#the-audit)). After an audit that could not judge, and before the first that could, only the
+exit code is new: an alert on the age of the timestamp, or on its absence, tells that audits fail.
+"""
+
 
 def page() -> str:
     """Text of the page."""
-    return _INTRODUCTION + "".join(_section(prefix, add) for prefix, add in SERVICES.items())
+    services = "".join(
+        f"\n## {prefix.replace('_', '-')}\n{_table(prefix, add, new_registry(prefix, ''))}"
+        for prefix, add in SERVICES.items()
+    )
+    return _INTRODUCTION + services + _AUDIT + _table(AUDIT, AuditMetrics, CollectorRegistry())
 
 
-def _section(prefix: str, add: Callable[[CollectorRegistry], object]) -> str:
-    registry = new_registry(prefix, "")
+def _table(prefix: str, add: Callable[[CollectorRegistry], object], registry: CollectorRegistry) -> str:
     add(registry)
     declared = _declared_labels(registry)
     own = sorted((metric for metric in registry.collect() if metric.name.startswith(prefix)), key=_exposed_name)
@@ -83,8 +96,7 @@ def _section(prefix: str, add: Callable[[CollectorRegistry], object]) -> str:
         f"| {metric.documentation} |\n"
         for metric in own
     )
-    service = prefix.replace("_", "-")
-    return f"\n## {service}\n\n| name | type | labels | |\n|---|---|---|---|\n{rows}"
+    return f"\n| name | type | labels | |\n|---|---|---|---|\n{rows}"
 
 
 def _exposed_name(metric: Metric) -> str:

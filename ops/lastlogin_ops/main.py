@@ -18,6 +18,7 @@ from lastlogin_ops.tail import tail
 from lastlogin_ops.topics_commands import topics_group
 from lastlogin_service.command import exit_codes
 from lastlogin_service.settings import render
+from lastlogin_service.subcommand import checked, config_option
 
 
 _DEFAULT_FILE = Path("/etc/lastlogin/lastlogin.toml")
@@ -52,13 +53,6 @@ class _Group(click.Group):
 
 
 @click.group("lastlogin", cls=_Group, help=_HELP, epilog=_EPILOG, invoke_without_command=True)
-@click.option(
-    "--config",
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help=f"Read this file.  [default: {_DEFAULT_FILE} when it exists]",
-)
 @click.option("--check-config", is_flag=True, help="Say whether the configuration is good, and end.")
 @click.option("--print-config", is_flag=True, help="Print every effective setting as TOML, and end.")
 @click.version_option(version("lastlogin"), prog_name="lastlogin", message="%(prog)s %(version)s")
@@ -67,13 +61,12 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
     """Entry of the console script."""
     # What the libraries log reaches people as the sentence that a failure ends with.
     logging.getLogger().addHandler(logging.NullHandler())
-    if file is None and _DEFAULT_FILE.exists():
-        file = _DEFAULT_FILE
     context.obj = Program(file)
     if print_config:
         click.echo(render(context.obj.settings()), nl=False)
     elif check_config:
-        context.obj.check()
+        context.obj.settings()
+        click.echo(checked(file, _DEFAULT_FILE))
     elif context.invoked_subcommand is None:
         click.echo(context.get_help())
     else:
@@ -81,6 +74,7 @@ def main(context: click.Context, file: Path | None, *, check_config: bool, print
     context.exit()
 
 
+main.params.insert(0, config_option(_DEFAULT_FILE))
 main.add_command(audit)
 main.add_command(dlq_group)
 main.add_command(doctor)

@@ -32,11 +32,6 @@ class Program:
             click.echo(f"lastlogin: warning: {warning}", err=True)
         return settings
 
-    def check(self) -> None:
-        """Say that the settings are good. Raises `Exit`."""
-        self.settings()
-        click.echo(f"{self.file or 'environment'}: ok")
-
 
 def needed(section: T | None, name: str, key: str) -> T:
     """Return the section; raise `Exit` (78), naming `key`, when it is not configured."""

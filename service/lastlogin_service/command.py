@@ -22,7 +22,7 @@ from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.preflight import DEADLINE_S, Finding, verdict
 from lastlogin_service.settings import render
 from lastlogin_service.starting import tell_starting
-from lastlogin_service.subcommand import Source, Subcommand, click_command, config_option
+from lastlogin_service.subcommand import Source, Subcommand, checked, click_command, config_option
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -109,6 +109,7 @@ def service_command(
                 click.echo(render(source.load()), nl=False)
             elif check_config:
                 _check(name, source, check)
+                click.echo(checked(file, default))
             else:
                 _run(name, source, run)
 
@@ -132,7 +133,6 @@ def _check(name: str, source: Source[S], check: Callable[[S], Coroutine[Any, Any
             click.echo(f"{name}: warning: {each.sentence}", err=True)
     if (end := verdict(found)) is not None:
         raise end
-    click.echo(f"{source.file or 'environment'}: ok")
 
 
 def _run(name: str, source: Source[S], run: Callable[[S, Callable[[], S]], Coroutine[Any, Any, None]]) -> None:

@@ -48,7 +48,7 @@ def config_option(default: Path) -> click.Option:
     """Build the option --config, which gives the path, or `default` when that exists, or None."""
 
     def chosen(_context: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
-        return default if file is None and default.exists() else file
+        return file or (default if _is_there(default) else None)
 
     return click.Option(
         ["--config", "file"],
@@ -57,6 +57,22 @@ def config_option(default: Path) -> click.Option:
         callback=chosen,
         help=f"Read this file.  [default: {default} when it exists]",
     )
+
+
+def checked(file: Path | None, default: Path) -> str:
+    """What --check-config says of settings that are good; `file` is what `config_option` gave."""
+    return f"{file or f'environment and defaults, for there is no {default}'}: ok"
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # Whoever may not look at it must not start without it: reading it says why it cannot be read.
+        return True
+    return True
 
 
 def click_command(

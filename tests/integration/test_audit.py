@@ -92,7 +92,7 @@ def test_one_newest_login_skipped(world: Audited, tmp_path: Path) -> None:
     assert detail["event"]["login_at_us"] == skipped.login_at_us
 
 
-def test_planted_rows(world: Audited) -> None:
+def test_planted_rows(world: Audited, tmp_path: Path) -> None:
     """A row that is missing, older than its event, of another address, time or login is named for what it is."""
     names = ("sound", "same", "missing", "older", "address", "written", "invented")
     *published, invented = (world.login(name) for name in names)
@@ -125,10 +125,17 @@ def test_planted_rows(world: Audited) -> None:
     assert found["rows"]["right"] == 2
     assert found["rows"]["wrong"] == dict.fromkeys(NOTHING_WRONG, 1)
     assert found["wrong"] == 5
-    text = world.run()
+    file = tmp_path / "audit.prom"
+    text = world.run("--metrics-file", str(file))
     assert text.code == 1
     assert "  WRONG    1 missing\n" in text.out
     assert text.out.endswith("Something is wrong.\n")
+    told = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("#")]
+    assert {f'lastlogin_audit_wrong_rows{{verdict="{each}"}} 1.0' for each in NOTHING_WRONG} <= set(told)
+    assert told[-1] == "lastlogin_audit_exit_code 1.0"
+    completed_at_s, duration_s = (float(line.split()[1]) for line in told[-3:-1])
+    assert completed_at_s - duration_s > world.now_us / 1_000_000
+    assert 0 < duration_s < time.time() - world.now_us / 1_000_000
 
 
 def test_rows_that_the_drill_loses(world: Audited) -> None:
@@ -320,9 +327,11 @@ async def test_logins_while_it_runs(world: Audited) -> None:
     assert report.holes == []
 
 
-def test_what_it_cannot_do_without(world: Audited) -> None:
+def test_what_it_cannot_do_without(world: Audited, tmp_path: Path) -> None:
     """A group that has committed nothing, a missing topic and a missing table are a sentence and 78 each."""
-    assert 0 == world.run().code
+    file = tmp_path / "audit.prom"
+    assert 0 == world.run("--metrics-file", str(file)).code
+    found = file.read_text("utf-8")
     world.topics.publish(world.login("a"))
 
     done = world.run()
@@ -330,8 +339,9 @@ def test_what_it_cannot_do_without(world: Audited) -> None:
     nothing = f"the group {world.group} has committed nothing of {world.topics.events}: see --group and lag.group"
     assert done.err == f"lastlogin: {nothing}\n"
     world.commit()
-    away = world.run(KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    away = world.run("--metrics-file", str(file), KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (away.code, away.out) == (69, "")
+    assert file.read_text("utf-8") == found.replace("exit_code 0.0", "exit_code 69.0") != found
     assert away.err.startswith("lastlogin: Kafka does not answer at 127.0.0.1:1: ")
     for variable, key in (
         ("TOPICS__EVENTS", "topics.events"),

@@ -11,7 +11,7 @@ import pytest
 
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.readback import StatsTable
-from tests.support.command import Ended, lastlogin, service
+from tests.support.command import Ended, lastlogin, ok, service
 from tests.support.consumer import consumer_variables
 from tests.support.dict_client import write
 from tests.support.producer import ProducerProcess
@@ -50,7 +50,7 @@ def test_kafka_away(tmp_path: Path) -> None:
     """A producer that could start is told to be so, with a warning; nothing was made on the disk."""
     ended = producer(tmp_path)
 
-    assert (0, "environment: ok\n", f"{PRODUCER}: {KAFKA_AWAY}\n") == (ended.code, ended.out, ended.err)
+    assert (0, ok(PRODUCER), f"{PRODUCER}: {KAFKA_AWAY}\n") == (ended.code, ended.out, ended.err)
     assert [] == list(tmp_path.iterdir())
 
 
@@ -58,7 +58,7 @@ def test_a_service_without_a_column(tmp_path: Path) -> None:
     """Logins that a rule makes those of a service which the table does not know are warned of."""
     ended = producer(tmp_path, RULES='[{"services": ["imap"], "service": "webmial"}]')
 
-    assert (0, "environment: ok\n") == (ended.code, ended.out)
+    assert (0, ok(PRODUCER)) == (ended.code, ended.out)
     assert (
         f"{PRODUCER}: warning: rules[0].service: webmial - the table as delivered has columns for imap, pop3, webmail, "
         "lmtp only; logins of another service are on the topic, and the consumer skips them unless its [columns] names "
@@ -81,7 +81,7 @@ def test_silent_servers(tmp_path: Path) -> None:
         )
         took = time.monotonic() - begun
 
-    assert (0, "environment: ok\n") == (ended.code, ended.out)
+    assert (0, ok(CONSUMER)) == (ended.code, ended.out)
     assert [f"{CONSUMER}: warning: {name}" for name in ("Kafka", "Cassandra")] == [
         line.partition(" at " if "Kafka" in line else " did")[0]
         .removesuffix(" did not answer")
@@ -215,7 +215,7 @@ def test_beside_a_running_producer(tmp_path: Path) -> None:
         running.serve()
         ended = producer(tmp_path)
 
-        assert (0, "environment: ok\n") == (ended.code, ended.out)
+        assert (0, ok(PRODUCER)) == (ended.code, ended.out)
         assert b"O1\n" == write(running.socket, "u", "shared/last-login/imap/u/192.0.2.1", "1795387910161")
         assert 0 == running.stop()
 
@@ -224,8 +224,11 @@ def test_a_good_world(stack: Layout, topics: Topics, tmp_path: Path) -> None:
     """With everything in its place there is nothing to say but ok."""
     kafka = {"KAFKA__BOOTSTRAP_SERVERS": stack.kafka_bootstrap}
     names = {"TOPICS__EVENTS": topics.events, "TOPICS__QUARANTINE": topics.dead_letters, "TOPICS__DEAD_LETTERS": "x"}
-    for ended in (producer(tmp_path, **kafka, **names), consumer(stack, topics, CHECK)):
-        assert (0, "environment: ok\n", "") == (ended.code, ended.out, ended.err)
+    for script, ended in (
+        (PRODUCER, producer(tmp_path, **kafka, **names)),
+        (CONSUMER, consumer(stack, topics, CHECK)),
+    ):
+        assert (0, ok(script), "") == (ended.code, ended.out, ended.err)
 
 
 def test_a_table_with_some_of_the_columns(stack: Layout, topics: Topics, rows: StatsTable) -> None:
@@ -236,7 +239,7 @@ def test_a_table_with_some_of_the_columns(stack: Layout, topics: Topics, rows: S
     ended = consumer(stack, topics, CHECK, CASSANDRA__TABLE=name)
     rows.session.execute(f"DROP TABLE statsdb.{name}")
 
-    assert (0, "environment: ok\n") == (ended.code, ended.out)
+    assert (0, ok(CONSUMER)) == (ended.code, ended.out)
     assert (
         f"{CONSUMER}: warning: the table statsdb.{name} lacks columns, which are not written: last_login_webmail, "
         "remote_ip_lmtp, remote_ip_pop3, remote_ip_webmail; logins of webmail are skipped, add what is wanted with "

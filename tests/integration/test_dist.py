@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import tarfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -203,3 +204,12 @@ def test_archives_have_their_units(unpacked: dict[str, Path]) -> None:
         assert [unit.name for unit in units] == sorted(path.name for path in (tree / "systemd").iterdir())
         for unit in units:
             assert unit.read_bytes() == (tree / "systemd" / unit.name).read_bytes()
+
+
+def test_the_archive_of_the_command_has_the_audit(dist: Path) -> None:
+    """The archive with `lastlogin` has the units of its daily audit, and none of a service."""
+    [archive] = dist.glob("*-ops-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        names = [Path(name).name for name in tar.getnames() if "/systemd/" in name]
+
+    assert sorted(names) == [f"lastlogin-audit.{kind}" for kind in ("service", "sysusers", "timer")]

@@ -19,6 +19,11 @@ class Ended:
     err: str
 
 
+def ok(script: str) -> str:
+    """What --check-config says of a good configuration without a file."""
+    return f"environment and defaults, for there is no /etc/lastlogin/{script.removeprefix('lastlogin-')}.toml: ok\n"
+
+
 def lastlogin(layout: Layout, *arguments: str, **variables: str) -> Ended:
     """Run `lastlogin`; `variables` are settings such as TOPICS__PARTITIONS, besides where the servers are."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LASTLOGIN_")}

@@ -28,7 +28,7 @@ def test_names_of_metrics() -> None:
     """Every metric that another page names is on the page of all metrics."""
     known = set(re.findall(r"^\| `(lastlogin_\w+)`", (DOCS / "metrics.md").read_text("utf-8"), re.MULTILINE))
     for page in DOCS.glob("*.md"):
-        for name in re.findall(r"\blastlogin_(?:producer|consumer)_\w+", page.read_text(encoding="utf-8")):
+        for name in re.findall(r"\blastlogin_(?:producer|consumer|audit)_\w+", page.read_text(encoding="utf-8")):
             assert re.sub("_(count|bucket)$", "", name) in known, f"{page.name}: {name}"
 
 

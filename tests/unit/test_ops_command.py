@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from lastlogin_ops.main import main
 from lastlogin_ops.program import Program
+from tests.support.command import ok
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +128,7 @@ def test_good_configuration(tmp_path: Path) -> None:
     assert result.stderr == (
         f"lastlogin: warning: {file}: every user of this machine can read the secret password in it\n"
     )
+    assert lastlogin("--check-config").output == ok("lastlogin")
     printed = tomllib.loads(lastlogin("--config", str(file), "--print-config").stdout)
     assert printed["cassandra"]["password"] == "********"
     assert "kafka" not in printed
@@ -165,6 +167,20 @@ def test_audit_without_servers(unused_tcp_port: int) -> None:
     assert away.stderr.startswith("lastlogin: Cassandra does not answer: ")
     assert away.stderr.count("\n") == 1
     assert 2 == lastlogin("audit", "--in-flight", "x", **kafka, **cassandra).exit_code
+
+
+def test_metrics_of_an_audit_that_cannot_be(tmp_path: Path) -> None:
+    """The file tells the exit code, also of a wrong configuration; one that node_exporter would not read is refused."""
+    file = tmp_path / "a.prom"
+
+    assert lastlogin("audit", "--metrics-file", str(file)).exit_code == 78
+    assert "\nlastlogin_audit_exit_code 78.0\n" in file.read_text()
+    missing = lastlogin("audit", "--metrics-file", "/nonexistent/a.prom", **{KAFKA: "127.0.0.1:1"})
+    assert (missing.exit_code, missing.stdout) == (78, "")
+    assert missing.stderr.startswith("lastlogin: /nonexistent/a.prom: cannot be written: No such file or directory; ")
+    refused = lastlogin("audit", "--metrics-file", str(tmp_path / "a.txt"))
+    assert refused.exit_code == 2
+    assert "end with .prom" in refused.stderr
 
 
 def test_cassandra_unknown() -> None:

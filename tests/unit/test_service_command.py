@@ -16,7 +16,8 @@ from lastlogin_service.command import service_command
 from lastlogin_service.exits import UNAVAILABLE, Exit
 from lastlogin_service.logs import ServiceSettings
 from lastlogin_service.preflight import Finding
-from lastlogin_service.subcommand import Source, Subcommand
+from lastlogin_service.subcommand import Source, Subcommand, config_option
+from tests.support.command import ok
 
 
 class EchoSettings(ServiceSettings):
@@ -98,18 +99,34 @@ def test_bad_configuration(echo: Echo, tmp_path: Path) -> None:
 
 
 def test_check_config(echo: Echo, tmp_path: Path) -> None:
-    """A good configuration is said to be so, by the file or the environment."""
+    """A good configuration is said to be so, by its file; without one it is said which file is not there."""
     file = tmp_path / "echo.toml"
     file.write_text("")
 
     assert echo("--config", str(file), "--check-config").output == f"{file}: ok\n"
-    assert echo("--check-config").output == "environment: ok\n"
+    assert echo("--check-config").output == ok("lastlogin-echo")
+
+
+def test_the_default_file(tmp_path: Path) -> None:
+    """It is read when it is there; one that cannot be looked at is not passed over."""
+    default = tmp_path / "echo.toml"
+
+    def chosen() -> str:
+        command = click.Command("echo", params=[config_option(default)], callback=lambda file: click.echo(str(file)))
+        return CliRunner().invoke(command).output
+
+    assert chosen() == "None\n"
+    default.symlink_to(default)
+    assert chosen() == f"{default}\n"
+    default.unlink()
+    default.touch()
+    assert chosen() == f"{default}\n"
 
 
 @pytest.mark.parametrize(
     ("found", "code", "out", "err"),
     [
-        ([Finding("Kafka is away")], 0, "environment: ok\n", "lastlogin-echo: warning: Kafka is away\n"),
+        ([Finding("Kafka is away")], 0, ok("lastlogin-echo"), "lastlogin-echo: warning: Kafka is away\n"),
         (
             [Finding("port in use", 75), Finding("Kafka is away"), Finding("no such table", 78)],
             78,

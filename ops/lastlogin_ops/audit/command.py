@@ -6,15 +6,19 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
 from lastlogin_ops import reader
+from lastlogin_ops.audit import metrics_file
 from lastlogin_ops.audit.checking import Audit, Phase
 from lastlogin_ops.audit.facts import Facts
+from lastlogin_ops.audit.metrics import judged
 from lastlogin_ops.audit.report import MAX_SHOWN, Report
 from lastlogin_ops.audit.rows import table
 from lastlogin_ops.program import Program, needed
@@ -40,6 +44,12 @@ Exit codes: 0 nothing is wrong, 1 something is, 69 Kafka or Cassandra away, 78 c
 """
 
 
+def _prom(_context: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
+    if file is not None and file.suffix != ".prom":
+        raise click.BadParameter("node_exporter reads only files whose names end with .prom")
+    return file
+
+
 @click.command(help=_HELP)
 @click.option("--group", help="The consumer's group.  [default: lag.group of the configuration]")
 @click.option(
@@ -52,9 +62,33 @@ Exit codes: 0 nothing is wrong, 1 something is, 69 Kafka or Cassandra away, 78 c
 )
 @click.option("--details", is_flag=True, help="Tell which rows are wrong: users, addresses, times. Personal data.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+@click.option(
+    "--metrics-file",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_prom,
+    help="Also write what was found to this file (*.prom), for node_exporter's textfile collector.",
+)
 @click.pass_obj
-def audit(program: Program, *, group: str | None, in_flight_s: int, details: bool, as_json: bool) -> None:
+def audit(
+    program: Program, *, group: str | None, in_flight_s: int, details: bool, as_json: bool, file: Path | None
+) -> None:
     """Run one audit."""
+    began = time.monotonic()
+    with metrics_file.telling_failures(file) if file else nullcontext():
+        report = _report(program, group, in_flight_s, keeps_cases=details)
+    code = int(report.wrong > 0)
+    try:
+        if file:
+            metrics_file.write(file, judged(report, code, time.time(), time.monotonic() - began))
+    finally:
+        click.echo(json.dumps(report.document()) if as_json else report.text())
+    sys.exit(code)
+
+
+def _report(program: Program, group: str | None, in_flight_s: int, *, keeps_cases: bool) -> Report:
+    """Run the audit. Raises `Exit`."""
     settings = program.settings()
     kafka = needed(settings.kafka, "kafka", "bootstrap_servers")
     cassandra = needed(settings.cassandra, "cassandra", "contact_points")
@@ -66,7 +100,7 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
         group or settings.lag.group,
         list(mapping.services),
         mapping.address_type,
-        keeps_cases=details,
+        keeps_cases=keeps_cases,
     )
     gc.set_threshold(_COLLECT_AFTER)
     console = Console(stderr=True)
@@ -77,8 +111,7 @@ def audit(program: Program, *, group: str | None, in_flight_s: int, details: boo
     ):
         run = Audit(settings, kafka, rows, report, _phases(progress), now_ms, now_ms - in_flight_s * 1000)
         asyncio.run(run.run(facts))
-    click.echo(json.dumps(report.document()) if as_json else report.text())
-    sys.exit(int(report.wrong > 0))
+    return report
 
 
 def _written(cassandra: CassandraSettings, wanted: TableMapping) -> TableMapping:

@@ -23,6 +23,7 @@ from tests.integration.secured.conftest import (
     Secured,
     make_role,
 )
+from tests.support.command import ok
 from tests.support.dict_client import write
 from tests.support.process import ServiceProcess, wait_until
 from tests.support.producer import ProducerProcess
@@ -83,7 +84,7 @@ def test_services(secured: Secured, recorded: str, directory: Path) -> None:
     consumer = secured.to_kafka(CONSUMER) | secured.to_cassandra("lastlogin_consumer") | {"METRICS__PORT": "0"}
     for script, settings in ((PRODUCER, producer), (CONSUMER, consumer)):
         ended = secured.run(script, "--check-config", **settings)
-        assert (0, "environment: ok\n", "") == (ended.code, ended.out, ended.err)
+        assert (0, ok(script), "") == (ended.code, ended.out, ended.err)
         assert 0 == secured.run(script, "--print-config", **settings).code
 
 
