@@ -9,7 +9,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from lastlogin_ops.aside_topic import AsideTopic
-from lastlogin_ops.set_aside import Tally, records
+from lastlogin_ops.set_aside import Tally
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.kafka_admin import admin_client
 from lastlogin_service.moments import iso_ms
@@ -55,7 +56,7 @@ class Drop:
     def lines(self, *, dropped: bool) -> list[str]:
         """The same for people."""
         done = "dropped" if dropped else "would be dropped"
-        return [f"{records(self.tally.records)} {done}, {self.tally.between()}:", *self.tally.lines()]
+        return [f"{counted(self.tally.records, 'record')} {done}, {self.tally.between()}:", *self.tally.lines()]
 
 
 async def look(topic: AsideTopic[Any], bound: Bound, phase: Callable[[int], Callable[[int], object]]) -> Drop:

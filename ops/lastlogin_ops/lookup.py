@@ -12,6 +12,7 @@ from typing import Any
 from lastlogin_ops.tailing import visible
 from lastlogin_schemas.columns import Columns
 from lastlogin_schemas.table import ServiceColumns, TableMapping
+from lastlogin_service.counting import counted
 
 
 # Mail that arrives is not somebody who looks: these never make a mailbox "used".
@@ -139,7 +140,7 @@ def ago(at: datetime, now: datetime) -> str:
 def _length(seconds: float) -> str:
     for unit, name in ((_YEAR, "year"), (_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute"), (1, "second")):
         if (count := int(seconds // unit)) >= 1:
-            return f"{count} {name}{'s' * (count != 1)}"
+            return counted(count, name)
     return "less than a second"
 
 

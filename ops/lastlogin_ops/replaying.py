@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from lastlogin_ops.set_aside import Found, bounded, records, short
+from lastlogin_ops.set_aside import Found, bounded, short
+from lastlogin_service.counting import counted
 
 
 # Messages of one replay that are known again: 20 MB. More than these are published however often they are there.
@@ -130,9 +131,11 @@ class Outcome:
 
 
 def _line(reason: str, share: Share, *, published: bool) -> str:
-    text = f"{reason}: {records(share.records)}; {share.published} {'' if published else 'would be '}published"
+    text = (
+        f"{reason}: {counted(share.records, 'record')}; {share.published} {'' if published else 'would be '}published"
+    )
     for why, count in share.passed.items():
-        text += f"; {count} {'is' if count == 1 else 'are'} {why}"
+        text += f"; {counted(count, 'is', 'are')} {why}"
     for why, count in share.unfit.most_common():
-        text += f"; {count} still do{'es' * (count == 1)} not fit, {why}: {short(share.why[why])}"
+        text += f"; {counted(count, 'still does', 'still do')} not fit, {why}: {short(share.why[why])}"
     return text

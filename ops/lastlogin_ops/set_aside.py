@@ -212,11 +212,6 @@ class Newest:
         return [line for _, _, line in sorted(self._heap)]
 
 
-def records(count: int) -> str:
-    """So many, in words."""
-    return f"{count} record{'s' * (count != 1)}"
-
-
 def bounded(reason: str, known: Mapping[str, object]) -> str:
     """Return the reason, cut, or the one for all others when there are too many already."""
     reason = short(reason)

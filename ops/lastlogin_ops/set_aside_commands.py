@@ -16,10 +16,11 @@ from lastlogin_ops.dropping import Bound, Drop, delete, look
 from lastlogin_ops.program import Program, needed
 from lastlogin_ops.replay import Replay, events_topic
 from lastlogin_ops.replaying import Message, Outcome, Passed, Unfit
-from lastlogin_ops.set_aside import Chosen, Found, Newest, Tally, records
+from lastlogin_ops.set_aside import Chosen, Found, Newest, Tally
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_ops.tailing import Record
 from lastlogin_service import audit_trail
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import Exit
 from lastlogin_service.places import Place, place_of
 from lastlogin_service.scan import scanning
@@ -129,7 +130,7 @@ def _list(kind: Kind[Any]) -> click.Command:
             click.echo(json.dumps({"records": tally.records, "shown": len(lines), "reasons": tally.reasons}))
         elif tally.records:
             above = f", the newest {len(lines)} of them above" if len(lines) < tally.records else ""
-            click.echo("\n".join([f"{records(tally.records)}{above}:", *tally.lines()]))
+            click.echo("\n".join([f"{counted(tally.records, 'record')}{above}:", *tally.lines()]))
         else:
             click.echo(kind.nothing(narrowed=bool(reasons or backends or since is not None)))
 
@@ -218,9 +219,9 @@ def _delete(topic: AsideTopic[Any], drop: Drop) -> None:
             audit_trail.tell(
                 "lastlogin",
                 "set_aside_dropped",
-                f"Deleted {records(tally.records)} of {topic.name}"
+                f"Deleted {counted(tally.records, 'record')} of {topic.name}"
                 if drop.done == drop.before
-                else f"Ended while it deleted {records(tally.records)} of {topic.name}",
+                else f"Ended while it deleted {counted(tally.records, 'record')} of {topic.name}",
                 topic=topic.name,
                 records=tally.records,
                 reasons=[f"{reason}={count}" for reason, count in tally.reasons.most_common()],
@@ -300,7 +301,7 @@ def replay_and_tell(
             audit_trail.tell(
                 "lastlogin",
                 "set_aside_replayed",
-                f"Published {outcome.published} of {records(outcome.records)} of {topic.name}",
+                f"Published {outcome.published} of {counted(outcome.records, 'record')} of {topic.name}",
                 topic=topic.name,
                 records=outcome.records,
                 published=outcome.published,

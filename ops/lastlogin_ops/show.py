@@ -19,6 +19,7 @@ from lastlogin_ops.settings import OpsSettings
 from lastlogin_ops.tailing import visible
 from lastlogin_schemas.event import MAX_USER_BYTES
 from lastlogin_schemas.table import literal, select_cql
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import Exit
 
 
@@ -106,5 +107,5 @@ def _freshness(waiting: Backlog | str, now: datetime) -> str:
     since = ""
     if waiting.oldest_ms is not None:
         since = f", the oldest from {ago(datetime.fromtimestamp(waiting.oldest_ms / 1000, UTC), now)}"
-    events = "event is" if waiting.records == 1 else "events are"
-    return f"The table is behind: {waiting.records} {events} in Kafka and not in the table yet{since}."
+    events = counted(waiting.records, "event is", "events are")
+    return f"The table is behind: {events} in Kafka and not in the table yet{since}."

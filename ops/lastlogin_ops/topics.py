@@ -9,6 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from lastlogin_ops.plan import Action, Existing, Line, plan
 from lastlogin_schemas.topics import TopicSpec
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import CONFIG, UNAVAILABLE, Exit
 from lastlogin_service.kafka import KafkaSettings
 from lastlogin_service.kafka_admin import admin_client, check
@@ -69,7 +70,7 @@ async def _planned(client: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> l
     if wanted > brokers:
         raise Exit(
             CONFIG,
-            f"topics.replication_factor is {wanted}, but Kafka has {brokers} broker{'s' * (brokers != 1)} up: "
+            f"topics.replication_factor is {wanted}, but Kafka has {counted(brokers, 'broker')} up: "
             "start more, or, where losing a broker may lose logins, set LASTLOGIN_TOPICS__REPLICATION_FACTOR="
             f"{brokers} and LASTLOGIN_TOPICS__MIN_INSYNC_REPLICAS={max(brokers - 1, 1)}",
         )

@@ -231,8 +231,8 @@ def test_damaged_records(world: World) -> None:
     assert f"error: {topics.events}: the record at offset 0 of partition 1 cannot" in told.said("kafka.records")
     assert f"ok: {topics.events}: 10 records wait, the oldest for " in ahead.said("group.lag")
     assert f"warning: {topics.events}: 10 records wait; since when is not known" in told.said("group.lag")
-    assert "none of the 4 newest logins of 1 backends" in ahead.said("clock.backends")
-    assert "none of the 1 newest logins of 1 backends" in told.said("clock.backends")
+    assert "none of the 4 newest logins of 1 backend" in ahead.said("clock.backends")
+    assert "none of the 1 newest login of 1 backend" in told.said("clock.backends")
 
 
 def test_the_table(world: World) -> None:
@@ -254,7 +254,7 @@ def test_the_table(world: World) -> None:
         f"error: {ROLE} has no MODIFY on statsdb.{name}; in cqlsh: GRANT MODIFY ON TABLE statsdb.{name} TO {ROLE}"
     ) == told.said("table.modify")
     assert "who was erased from the table may come back" in told.said("keeping.erased")
-    assert "1 copies of a row on 1 nodes, 2 needed (TWO): no row can be written" in told.said("cassandra.copies")
+    assert "1 copy of a row on 1 node, 2 needed (TWO): no row can be written" in told.said("cassandra.copies")
 
 
 @pytest.mark.parametrize(

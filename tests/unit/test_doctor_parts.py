@@ -54,7 +54,7 @@ def partition(number: int, replicas: int, isr: int, leader: int = 1) -> Partitio
     ("partitions", "needed", "brokers", "told"),
     [
         ([partition(0, 3, 3), partition(1, 3, 3)], 2, 3, [("ok", "t: 2 partitions, 3 copies, all in sync, 2 needed")]),
-        ([partition(0, 1, 1)], 1, 1, [("ok", "t: 1 partitions, 1 copies, all in sync, 1 needed")]),
+        ([partition(0, 1, 1)], 1, 1, [("ok", "t: 1 partition, 1 copy, all in sync, 1 needed")]),
         ([partition(0, 3, 2)], 2, 3, [("warning", "t: not all copies are in sync in the partitions 0")]),
         (
             [partition(0, 3, 3), partition(1, 3, 1)],
@@ -68,9 +68,9 @@ def partition(number: int, replicas: int, isr: int, leader: int = 1) -> Partitio
             3,
             [("error", "t: no leader in the partitions 7"), ("warning", "t: not all")],
         ),
-        ([partition(0, 1, 1)], 1, 5, [("warning", "t: 1 copies on 5 brokers")]),
+        ([partition(0, 1, 1)], 1, 5, [("warning", "t: 1 copy on 5 brokers")]),
         ([partition(0, 3, 3)], 1, 3, [("warning", "t: min.insync.replicas is 1: a message may be lost")]),
-        ([partition(0, 3, 3)], None, 3, [("ok", "t: 1 partitions, 3 copies, all in sync, how many are needed is not")]),
+        ([partition(0, 3, 3)], None, 3, [("ok", "t: 1 partition, 3 copies, all in sync, how many are needed is not")]),
         ([partition(0, 3, 2)], None, 3, [("warning", "t: not all copies are in sync in the partitions 0")]),
         (
             [partition(number, 3, 2) for number in range(10)],
@@ -96,7 +96,7 @@ def test_too_few_copies_for_the_minimum() -> None:
     """When no write can ever succeed the advice is another than to look at the brokers."""
     [line] = replica_lines("t", [partition(0, 1, 1)], 2, 1)
 
-    assert ("error", True) == (line.level, "only 1 copies" in line.do)
+    assert ("error", True) == (line.level, "only 1 copy" in line.do)
 
 
 @pytest.mark.parametrize(

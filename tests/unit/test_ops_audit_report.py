@@ -32,7 +32,7 @@ def test_nothing_wrong() -> None:
     lines = found.text().splitlines()
     assert lines[0].startswith("events     3 records of events, 2023-11-14 ")
     assert lines[1:] == [
-        "           1 are not due: group has not committed them",
+        "           1 is not due: not committed by group",
         "aside      0 in quarantine, 0 dead letters",
         "sequences  0, one for each producer and epoch; 0 numbers are missing",
         "rows       1 right, 1 not due",
@@ -56,7 +56,7 @@ def test_nothing_was_due() -> None:
 def test_something_wrong() -> None:
     """Each kind has its line, and its place in the document; without being asked no user is named."""
     found = report()
-    found.unmapped, found.unnumbered, found.cut_ms = 4, 5, AT_US // 1000
+    found.unmapped, found.unnumbered, found.unjudged, found.cut_ms = 4, 5, 1, AT_US // 1000
     found.add_not_set_aside(0, 7)
     found.add_not_set_aside(1, 9)
     for offset in range(3):
@@ -73,7 +73,7 @@ def test_something_wrong() -> None:
         "  WRONG    3 cannot be read: events 2:0, events 2:1, events 2:2\n",
         "  WRONG    mail1, epoch 17: 3\n",
         "  WRONG    mail2, epoch 1: 5 to 8\n",
-        "           5 records have no number, 0 were too many to judge\n",
+        "           5 records have no number, 1 was too many to judge\n",
         "  WRONG    1 missing\n",
         "  WRONG    1 older than their newest event\n",
     ):

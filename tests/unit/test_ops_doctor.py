@@ -65,8 +65,8 @@ def test_members(members: int, found: list[Position], sentence: str) -> None:
 @pytest.mark.parametrize(
     ("found", "sentences"),
     [
-        (positions((0, 9, 9), (5, 9, 5)), ["ok g: all 2 partitions stand where records are"]),
-        (positions((4, 4, None)), ["ok g: all 1 partitions stand where records are"]),
+        (positions((0, 9, 9), (5, 9, 5)), ["ok g: 2 partitions stand where records are"]),
+        (positions((4, 4, None)), ["ok g: 1 partition stands where records are"]),
         (positions((0, 4, None)), ["warning g: nothing is committed of the partitions 0, which have records"]),
         (positions((5, 9, 3)), ["error g: 2 records were deleted before they were read, in the partitions 0"]),
         (
@@ -89,10 +89,10 @@ def test_offsets(found: list[Position], sentences: list[str]) -> None:
         (positions((0, 9, 9), (4, 4, None)), None, DAY_S, "ok g: nothing waits"),
         (positions((0, 9, 12)), None, DAY_S, "ok g: nothing waits"),
         (positions((2, 9, 0), (0, 3, 2)), 30, DAY_S, "ok g: 8 records wait, the oldest for 30 s"),
-        (positions((0, 9, 8)), 301, DAY_S, "warning g: 1 records wait, the oldest for 301 s"),
-        (positions((0, 9, 8)), 301, None, "warning g: 1 records wait, the oldest for 301 s"),
-        (positions((0, 9, 8)), None, DAY_S, "warning g: 1 records wait; since when is not known"),
-        (positions((0, 9, 8)), 43_201, DAY_S, "error g: 1 records wait, the oldest for 43201 s: half of the topic's"),
+        (positions((0, 9, 8)), 301, DAY_S, "warning g: 1 record waits, the oldest for 301 s"),
+        (positions((0, 9, 8)), 301, None, "warning g: 1 record waits, the oldest for 301 s"),
+        (positions((0, 9, 8)), None, DAY_S, "warning g: 1 record waits; since when is not known"),
+        (positions((0, 9, 8)), 43_201, DAY_S, "error g: 1 record waits, the oldest for 43201 s: half of the topic's"),
     ],
 )
 def test_lag(found: list[Position], oldest_s: float | None, retention_s: float | None, sentence: str) -> None:
@@ -194,7 +194,7 @@ def test_copies() -> None:
     assert ["ok 3 copies of a row on 3 nodes, 2 needed (LOCAL_QUORUM)"] == copies(THREE, dc1="3/1")
     assert ["ok 6 copies of a row on 6 nodes, 4 needed (QUORUM)"] == copies(more, "QUORUM", dc1="3", dc2="3")
     for found, words in (
-        (copies(THREE, dc1="1"), "warning 1 copies of a row on 3 nodes, 1 needed (LOCAL_QUORUM): logins wait while"),
+        (copies(THREE, dc1="1"), "warning 1 copy of a row on 3 nodes, 1 needed (LOCAL_QUORUM): logins wait while"),
         (
             copies(THREE, dc1="2"),
             "warning 2 copies of a row on 3 nodes, 2 needed (LOCAL_QUORUM): logins wait while any",
@@ -204,7 +204,7 @@ def test_copies() -> None:
             copies(THREE, "ONE", dc1="3"),
             "warning 3 copies of a row on 3 nodes, 1 needed (ONE): an acknowledged row may",
         ),
-        (copies(THREE, "TWO", dc1="1"), "error 1 copies of a row on 3 nodes, 2 needed (TWO): no row can be written"),
+        (copies(THREE, "TWO", dc1="1"), "error 1 copy of a row on 3 nodes, 2 needed (TWO): no row can be written"),
         (copies(THREE, dc1="7"), "error 7 copies of a row on 3 nodes, 4 needed (LOCAL_QUORUM): no row can be written"),
         (copies(more, dc2="3"), "error keyspace k has no copies in dc1; it has some in dc2"),
         (copies(more, strategy="SimpleStrategy", replication_factor="3"), "warning 3 copies of a row on 3 nodes, 2"),
@@ -347,7 +347,7 @@ def test_backends() -> None:
         "warning mail2: 2.0 s ahead of Kafka's append time: its logins win over later ones",
         "error mail3: 400.0 s ahead of Kafka's append time: its logins are refused as future",
     ] == told(clocks.backends(logins, 300))
-    assert ["ok none of the 2 newest logins of 1 backends is ahead of Kafka's append time"] == told(
+    assert ["ok none of the 2 newest logins of 1 backend is ahead of Kafka's append time"] == told(
         clocks.backends(logins[:2], 300)
     )
     assert ["ok no logins on the topic to tell by"] == told(clocks.backends([], 300))

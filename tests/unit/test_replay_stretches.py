@@ -97,7 +97,7 @@ def test_summary() -> None:
         "left out: 2 null_value; 1 future; 4 unmapped: the table has no column for their service; 1 expired: older "
         "than ttl_s"
     )
-    assert ["replayed 1 record in 0.0 s (1,000 records/s): 1 rows written, 0 merged into"] == [
+    assert ["replayed 1 record in 0.0 s (1,000 records/s): 1 row written, 0 merged into "] == [
         line[:75] for line in words.summary(Totals(written=1), 0.0)
     ]
 

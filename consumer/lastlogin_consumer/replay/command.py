@@ -20,6 +20,7 @@ from lastlogin_consumer.replay.writing import LeftOut, write_all
 from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.stages import stages_of, writer_of
 from lastlogin_service import audit_trail, logs
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import OK
 from lastlogin_service.logs import LogSettings
 from lastlogin_service.signals import stop_event
@@ -147,7 +148,7 @@ def _audit(topic: str, logs_of: Sequence[StretchLog], totals: Totals) -> None:
     audit_trail.tell(
         PROGRAM,
         "replayed",
-        f"Replayed {records} records of {topic}",
+        f"Replayed {counted(records, 'record')} of {topic}",
         topic=topic,
         offsets=[str(log.written) for log in logs_of if log.written.offsets],
         records=records,

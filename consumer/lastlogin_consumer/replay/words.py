@@ -5,6 +5,7 @@ from datetime import tzinfo
 
 from lastlogin_consumer.metrics import Totals
 from lastlogin_consumer.replay.stretches import Edges, Stretch
+from lastlogin_service.counting import counted
 from lastlogin_service.moments import at_ms
 
 
@@ -36,8 +37,9 @@ def summary(totals: Totals, seconds: float) -> list[str]:
     """What became of the records, in lines."""
     records = records_of(totals)
     done = (
-        f"replayed {_records(records)} in {seconds:.1f} s ({records / max(seconds, 0.001):,.0f} records/s): "
-        f"{totals.written:,} rows written, {totals.merged:,} merged into a newer login of the same user and service"
+        f"replayed {counted(records, 'record')} in {seconds:.1f} s ({records / max(seconds, 0.001):,.0f} records/s): "
+        f"{counted(totals.written, 'row')} written, {totals.merged:,} merged into a newer login of the same user and "
+        "service"
     )
     left_out = [f"{count:,} {reason}" for reason, count in totals.set_aside.most_common()]
     left_out += [f"{totals.unmapped:,} unmapped: the table has no column for their service"] * (totals.unmapped > 0)
@@ -47,8 +49,8 @@ def summary(totals: Totals, seconds: float) -> list[str]:
 
 def records_of(totals: Totals) -> int:
     """How many records were done; those that were read twice count once."""
-    counted = totals.written + totals.merged + totals.unmapped + totals.expired
-    return counted + totals.set_aside.total()
+    used = totals.written + totals.merged + totals.unmapped + totals.expired
+    return used + totals.set_aside.total()
 
 
 def options(left: Sequence[Stretch]) -> str:
@@ -60,11 +62,7 @@ def announced(stretches: Sequence[Stretch], topic: str, table: str) -> str:
     """What is about to be done."""
     offsets = sum(each.offsets for each in stretches)
     partitions = ", ".join(map(str, stretches))
-    return f"replaying {_records(offsets)} of {topic} into {table} (partition:first-last): {partitions}"
-
-
-def _records(count: int) -> str:
-    return f"{count:,} record{'s' * (count != 1)}"
+    return f"replaying {counted(offsets, 'record')} of {topic} into {table} (partition:first-last): {partitions}"
 
 
 def _range(stretch: Stretch) -> str:

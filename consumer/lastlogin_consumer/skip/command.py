@@ -20,6 +20,7 @@ from lastlogin_consumer.skip.group import GroupOffset, group_offset
 from lastlogin_consumer.skip.surveying import survey
 from lastlogin_consumer.stages import backoff, stages_of, writer_of
 from lastlogin_service import audit_trail
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import OK, TEMPFAIL, UNAVAILABLE, Exit
 from lastlogin_service.kafka import client_options
 from lastlogin_service.signals import stop_event
@@ -143,7 +144,8 @@ class _Skip:
         audit_trail.tell(
             PROGRAM,
             "skipped",
-            f"The group goes on at offset {self._to} of partition {self._partition}: {given_up} records are given up",
+            f"The group goes on at offset {self._to} of partition {self._partition}: "
+            f"{counted(given_up, 'record is', 'records are')} given up",
             topic=self._settings.topics.events,
             group=self._settings.group,
             partition=self._partition,
@@ -158,9 +160,9 @@ class _Skip:
         if not acknowledged:
             raise Exit(UNAVAILABLE, "Kafka did not acknowledge the group's offset; look again")
         click.echo(
-            f"{records_of(totals):,} records were read ({totals.written:,} rows written, "
-            f"{totals.set_aside.total():,} set aside), {given_up:,} given up. "
-            f"The group {self._settings.group} goes on at offset {self._to}."
+            f"{counted(records_of(totals), 'record was', 'records were')} read "
+            f"({counted(totals.written, 'row')} written, {totals.set_aside.total():,} set aside), "
+            f"{given_up:,} given up. The group {self._settings.group} goes on at offset {self._to}."
         )
         return OK
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lastlogin_consumer.decode import Record
 from lastlogin_consumer.replay.stretches import Stretch
 from lastlogin_schemas.headers import ORIGIN
+from lastlogin_service.counting import counted
 from lastlogin_service.moments import at_ms
 
 
@@ -142,5 +143,5 @@ def _numbers(gap: Gap) -> Iterator[str]:
             told.append(f"{producer}: {low + 1} to {high - 1}")
     if told:
         yield "sequence numbers, of which other partitions may have some: " + "; ".join(told[:_SHOWN])
-        yield from [f"and those of {len(told) - _SHOWN} more producers"] * (len(told) > _SHOWN)
+        yield from [f"and those of {counted(len(told) - _SHOWN, 'more producer')}"] * (len(told) > _SHOWN)
         yield "`lastlogin audit` names those that are missing"

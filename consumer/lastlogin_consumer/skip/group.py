@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
 from lastlogin_consumer.settings import ConsumerSettings
+from lastlogin_service.counting import counted
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka_admin import admin_client, check
 from lastlogin_service.scan import reading
@@ -56,7 +57,7 @@ class GroupOffset:
         return True
 
     def _members(self, count: int | None) -> Exit:
-        many = "members" if count is None else f"{count} member{'s' * (count != 1)}"
+        many = "members" if count is None else counted(count, "member")
         return Exit(
             TEMPFAIL,
             f"the group {self._settings.group} has {many}: stop its consumers first, nothing was skipped "

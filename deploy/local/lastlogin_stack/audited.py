@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.request import urlopen
 
+from lastlogin_service.counting import counted
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.layout import LOOPBACK, Layout
 from lastlogin_stack.server import PROBE_TIMEOUT_S
@@ -35,7 +36,7 @@ class Audited:
         named = [f"{verdict} {user} {service}" for verdict, user, service in self.wrong_rows]
         named += [f"missing {hole}" for hole in self.holes]
         what = f"WRONG: {', '.join(named)}" if self.wrong else "nothing is wrong"
-        return f"{self.events} events, {self.rows} rows right; {what}"
+        return f"{counted(self.events, 'event')}, {counted(self.rows, 'row')} right; {what}"
 
 
 def audited(layout: Layout) -> Audited:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lastlogin_schemas.topics import EVENTS
+from lastlogin_service.counting import counted
 from lastlogin_stack.auditor import Auditor, differences
 from lastlogin_stack.commands import lastlogin_command, run, running_servers, start_pipeline, stop_servers
 from lastlogin_stack.errors import StackError
@@ -112,7 +113,8 @@ def _show_audit(auditor: Auditor, written: list[Record]) -> bool:
     for problem in problems:
         print(f"        problem {problem}")
     if not problems:
-        print(f"        saw     {len(written)} events, field by field those that became rows; no hole in the numbering")
+        events = counted(len(written), "event")
+        print(f"        saw     {events}, field by field those that became rows; no hole in the numbering")
     print(f"        {'FAIL' if problems else 'PASS'}\n", flush=True)
     return not problems
 

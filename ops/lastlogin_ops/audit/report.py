@@ -13,6 +13,7 @@ from lastlogin_ops.audit.sequences import Hole
 from lastlogin_ops.audit.verdicts import UNVERIFIABLE, WRONG, Case, Verdict
 from lastlogin_ops.tailing import visible
 from lastlogin_schemas.table import AddressType
+from lastlogin_service.counting import counted
 from lastlogin_service.moments import at_ms, iso_ms
 
 
@@ -159,34 +160,39 @@ class Report:
         if self.first_ms is not None and self.last_ms is not None:
             span = f", {at_ms(self.first_ms, None)} to {at_ms(self.last_ms, None)}"
         lines = [
-            f"events     {self.records} records of {visible(self.topic)}{span}",
-            f"           {self.pending} are not due: {visible(self.group)} has not committed them",
+            f"events     {counted(self.records, 'record')} of {visible(self.topic)}{span}",
+            f"           {counted(self.pending, 'is', 'are')} not due: not committed by {visible(self.group)}",
         ]
         if self.unmapped:
-            lines.append(f"           {self.unmapped} are of services without a column")
+            lines.append(f"           {counted(self.unmapped, 'is', 'are')} of services without a column")
         if self.unreadable:
-            lines.append(f"  WRONG    {self.unreadable} cannot be read: {visible(', '.join(self.unreadable_places))}")
+            lines.append(f"  WRONG    {self.unreadable:,} cannot be read: {visible(', '.join(self.unreadable_places))}")
         if self.not_set_aside:
             places = ", ".join(f"{partition}:{offset}" for partition, offset in self.places)
-            lines.append(f"  WRONG    {self.not_set_aside} are no logins, and no dead letters: {places}")
+            what = counted(self.not_set_aside, "is no login, and no dead letter", "are no logins, and no dead letters")
+            lines.append(f"  WRONG    {what}: {places}")
+        missing = counted(self.numbers_missing, "number is", "numbers are")
         lines += [
-            f"aside      {self.quarantined} in quarantine, {self.letters} dead letters",
-            f"sequences  {self.streams}, one for each producer and epoch; {self.numbers_missing} numbers are missing",
+            f"aside      {self.quarantined:,} in quarantine, {counted(self.letters, 'dead letter')}",
+            f"sequences  {self.streams:,}, one for each producer and epoch; {missing} missing",
         ]
         if self.cut_ms is not None:
             lines.append(f"           judged from {at_ms(self.cut_ms, None)} on; some records before are deleted")
         if self.unnumbered or self.unjudged:
-            lines.append(f"           {self.unnumbered} records have no number, {self.unjudged} were too many to judge")
+            unnumbered = counted(self.unnumbered, "record has", "records have")
+            lines.append(
+                f"           {unnumbered} no number, {counted(self.unjudged, 'was', 'were')} too many to judge"
+            )
         for hole in self.holes:
             to = f" to {hole.last}" * (hole.last > hole.first)
             lines.append(f"  WRONG    {visible(hole.producer)}, epoch {hole.epoch}: {hole.first}{to}")
         right, pending = self.verdicts[Verdict.RIGHT], self.verdicts[Verdict.PENDING]
-        lines.append(f"rows       {right} right, {pending} not due")
+        lines.append(f"rows       {right:,} right, {pending:,} not due")
         if expired := self.verdicts[Verdict.EXPIRED]:
-            lines.append(f"           {expired} expired: their newest login is older than Cassandra keeps it")
-        lines += [f"  WRONG    {self.verdicts[each]} {what}" for each, what in WRONG.items() if self.verdicts[each]]
+            lines.append(f"           {expired:,} expired: their newest login is older than Cassandra keeps it")
+        lines += [f"  WRONG    {self.verdicts[each]:,} {what}" for each, what in WRONG.items() if self.verdicts[each]]
         lines += [
-            f"           {self.verdicts[each]} {what}: cannot be verified"
+            f"           {self.verdicts[each]:,} {what}: cannot be verified"
             for each, what in UNVERIFIABLE.items()
             if self.verdicts[each]
         ]

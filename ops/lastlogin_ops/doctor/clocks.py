@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from lastlogin_service.counting import counted
 from lastlogin_service.doctor.report import Line, error, ok, warning
 
 
@@ -32,7 +33,9 @@ def backends(logins: Iterable[tuple[str, float]], limit_s: float) -> Iterator[Li
         yield ok(check, "no logins on the topic to tell by")
     elif not wrong:
         yield ok(
-            check, f"none of the {count} newest logins of {len(furthest)} backends is ahead of Kafka's append time"
+            check,
+            f"none of the {counted(count, 'newest login')} of {counted(len(furthest), 'backend')} "
+            "is ahead of Kafka's append time",
         )
 
 
@@ -44,7 +47,7 @@ def nodes(ahead_s: Mapping[str, float]) -> Iterator[Line]:
         found = f"{address}: {abs(each):.1f} s {'ahead of' if each > 0 else 'behind'} this host"
         yield warning(check, found, f"{_NTP}that node and on this host")
     if ahead_s and not wrong:
-        yield ok(check, f"{len(ahead_s)} nodes within {_NOTICEABLE_S:g} s of this host")
+        yield ok(check, f"{counted(len(ahead_s), 'node')} within {_NOTICEABLE_S:g} s of this host")
 
 
 def own(appended_s: float | None, now_s: float, *, kept: bool | None) -> Line:

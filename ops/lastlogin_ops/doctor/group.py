@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lastlogin_service.counting import counted
 from lastlogin_service.doctor.replicas import listed
 from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.doctor.rights import Operation, allows
@@ -56,7 +57,7 @@ def members(group: Group, positions: Sequence[Position]) -> Line:
     """Whether somebody reads."""
     check = "group.members"
     if group.members:
-        return ok(check, f"{group.name}: {group.members} member{'s' * (group.members > 1)}")
+        return ok(check, f"{group.name}: {counted(group.members, 'member')}")
     if all(each.committed is None for each in positions):
         found = f"{group.name}: nobody is in it, and it has never committed an offset"
         return error(check, found, "start lastlogin-consumer; if it runs, its setting `group` is another one")
@@ -73,7 +74,7 @@ def offsets(group: str, positions: Sequence[Position]) -> Iterator[Line]:
     unread = [each.partition for each in positions if each.committed is None and each.first < each.end]
     if lost:
         found = (
-            f"{group}: {sum(lost.values())} records were deleted before they were read, "
+            f"{group}: {counted(sum(lost.values()), 'record was', 'records were')} deleted before they were read, "
             f"in the partitions {listed(list(lost))}"
         )
         yield error(check, found, f"raise topics.retention_days; {_RESEND}")
@@ -84,7 +85,7 @@ def offsets(group: str, positions: Sequence[Position]) -> Iterator[Line]:
         found = f"{group}: nothing is committed of the partitions {listed(unread)}, which have records"
         yield warning(check, found, "once a consumer has written some of them it is; look again")
     if not (lost or beyond or unread):
-        yield ok(check, f"{group}: all {len(positions)} partitions stand where records are")
+        yield ok(check, f"{group}: {counted(len(positions), 'partition stands', 'partitions stand')} where records are")
 
 
 def lag(group: str, positions: Sequence[Position], oldest_s: float | None, retention_s: float | None) -> Line:
@@ -93,7 +94,7 @@ def lag(group: str, positions: Sequence[Position], oldest_s: float | None, reten
     waiting = sum(max(0, each.end - each.next) for each in positions)
     if not waiting:
         return ok(check, f"{group}: nothing waits")
-    shown = f"{group}: {waiting} records wait"
+    shown = f"{group}: {counted(waiting, 'record waits', 'records wait')}"
     if oldest_s is None:
         return warning(check, f"{shown}; since when is not known", "see `lastlogin-consumer`'s metrics")
     shown += f", the oldest for {oldest_s:.0f} s"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lastlogin_ops.doctor.keeping import shown
 from lastlogin_schemas.ddl import plain
+from lastlogin_service.counting import counted
 from lastlogin_service.doctor.report import Line, error, ok, warning
 
 
@@ -78,7 +79,7 @@ def nodes(ring: Ring, wanted_dc: str | None) -> Iterator[Line]:
     check = "cassandra.nodes"
     down = [node.address for node in ring.local if not node.answers]
     releases = ", ".join(sorted({node.release for node in ring.local}))
-    found = f"{ring.local_dc}: {len(ring.local)} nodes, Cassandra {releases}"
+    found = f"{ring.local_dc}: {counted(len(ring.local), 'node')}, Cassandra {releases}"
     if down:
         yield warning(check, f"{found}; no answer from {_listed(down)}", "look at these nodes")
     else:
@@ -100,7 +101,9 @@ def copies(ring: Ring) -> Iterator[Line]:
     of_all = ring.consistency in ("QUORUM", "ALL", "ONE", "TWO", "THREE") and strategy == "NetworkTopologyStrategy"
     kept, there = (everywhere, len(ring.nodes)) if of_all else (local, len(ring.local))
     needed = _needed(ring.consistency, kept)
-    found = f"{kept} copies of a row on {there} nodes, {needed} needed ({ring.consistency})"
+    found = (
+        f"{counted(kept, 'copy', 'copies')} of a row on {counted(there, 'node')}, {needed} needed ({ring.consistency})"
+    )
     if local == 0:
         there_are = ", ".join(name for name in ring.data_centers if ring.copies(name)) or "none"
         found = f"keyspace {ring.keyspace} has no copies in {ring.local_dc}; it has some in {there_are}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lastlogin_service.counting import counted
 from lastlogin_service.doctor.report import Line, error, ok, warning
 
 
@@ -25,6 +26,7 @@ def replica_lines(name: str, partitions: Sequence[Partition], told: int | None, 
     check = "kafka.replicas"
     needed = 1 if told is None else told
     copies = min((len(each.replicas) for each in partitions), default=0)
+    kept = counted(copies, "copy", "copies")
     leaderless = [each.number for each in partitions if each.leader < 0]
     below = [each.number for each in partitions if each.leader >= 0 and len(each.isr) < needed]
     behind = [each.number for each in partitions if len(each.isr) < len(each.replicas)]
@@ -34,20 +36,27 @@ def replica_lines(name: str, partitions: Sequence[Partition], told: int | None, 
         found = f"{name}: fewer copies in sync than min.insync.replicas ({needed}) in the partitions {listed(below)}"
         do = "what is written to these waits: look at the brokers"
         if copies < needed:
-            do = f"there are only {copies} copies: mend the topic's replication factor or min.insync.replicas"
+            do = f"it has only {kept}: mend the topic's replication factor or min.insync.replicas"
         yield error(check, found, do)
     elif behind:
         yield warning(
             check, f"{name}: not all copies are in sync in the partitions {listed(behind)}", "look at the brokers"
         )
     if copies < min(_WIDELY_KEPT, brokers):
-        yield warning(check, f"{name}: {copies} copies on {brokers} brokers", "raise its replication factor to 3")
+        yield warning(
+            check,
+            f"{name}: {kept} on {counted(brokers, 'broker')}",
+            "raise its replication factor to 3",
+        )
     elif told is not None and told < min(2, copies):
         found = f"{name}: min.insync.replicas is 1: a message may be lost with a single broker"
         yield warning(check, found, "mend it with `lastlogin topics apply`")
     elif not (leaderless or behind or below):
         how_many = "how many are needed is not known" if told is None else f"{told} needed"
-        yield ok(check, f"{name}: {len(partitions)} partitions, {copies} copies, all in sync, {how_many}")
+        yield ok(
+            check,
+            f"{name}: {counted(len(partitions), 'partition')}, {kept}, all in sync, {how_many}",
+        )
 
 
 def listed(numbers: Sequence[int]) -> str:

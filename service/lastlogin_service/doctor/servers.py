@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from lastlogin_service.counting import counted
 from lastlogin_service.daemon_thread import in_thread
 from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.kafka import KafkaSettings
@@ -157,7 +158,7 @@ async def _handshake(wanted: Servers, context: ssl.SSLContext, server: str) -> s
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
     days = (ends - datetime.now(UTC)).days
     if days < _EXPIRES_SOON_DAYS:
-        return _Fault(server, f"its certificate ends in {days} days", "renew it", usable=True)
+        return _Fault(server, f"its certificate ends in {counted(days, 'day')}", "renew it", usable=True)
     return f"{server}, certificate until {ends:%Y-%m-%d}"
 
 
