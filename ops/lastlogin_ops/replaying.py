@@ -132,7 +132,7 @@ class Outcome:
 
 def _line(reason: str, share: Share, *, published: bool) -> str:
     text = (
-        f"{reason}: {counted(share.records, 'record')}; {share.published} {'' if published else 'would be '}published"
+        f"{reason}: {counted(share.records, 'record')}; {share.published:,} {'' if published else 'would be '}published"
     )
     for why, count in share.passed.items():
         text += f"; {counted(count, 'is', 'are')} {why}"

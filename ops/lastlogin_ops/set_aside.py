@@ -59,6 +59,14 @@ class Found(ABC):
         return self.origin.split("/")[0] if isinstance(self.message, Undecodable) else str(self.message.backend)
 
     @property
+    def user(self) -> bytes | None:
+        """Whose it is; of what cannot be read, as the record's key says."""
+        if isinstance(self.message, Undecodable):
+            return self.record.key
+        user = self.message.user
+        return user.encode() if isinstance(user, str) else bytes(user)
+
+    @property
     @abstractmethod
     def reason(self) -> str:
         """Why it was set aside."""
@@ -157,11 +165,14 @@ class Chosen:
 
     reasons: frozenset[str] = frozenset()
     backends: frozenset[str] = frozenset()
+    user: bytes = b""
 
     def takes(self, found: Found) -> bool:
         """Tell whether it is one of them."""
-        return (not self.reasons or found.reason in self.reasons) and (
-            not self.backends or found.backend in self.backends
+        return (
+            (not self.reasons or found.reason in self.reasons)
+            and (not self.backends or found.backend in self.backends)
+            and (not self.user or found.user == self.user)
         )
 
 
@@ -187,7 +198,7 @@ class Tally:
 
     def lines(self) -> list[str]:
         """A line for each reason, the most frequent first."""
-        return [f"{count:>9}  {reason}" for reason, count in self.reasons.most_common()]
+        return [f"{count:>9,}  {reason}" for reason, count in self.reasons.most_common()]
 
     def between(self, zone: tzinfo | None = None) -> str:
         """The times, for people."""

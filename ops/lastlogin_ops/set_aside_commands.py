@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -37,6 +38,12 @@ go, by reason and time, and end with the command, with explicit offsets, that de
 meanwhile stays. Two operators at once are safe: offsets only go up. What was dropped already is said to be, with exit
 code 0.
 
+"""
+
+_LIST_HELP = """One line a record, the newest last, and how many there are for each reason.
+
+No user is shown. With --user only one mailbox's are, the name as Dovecot wrote it. A record that cannot be decoded is
+that of its key's user; one without a key is nobody's, and not among them.
 """
 
 F = TypeVar("F", bound=Found)
@@ -86,7 +93,8 @@ def set_aside_group(kind: Kind[Any], summary: str, drop_help: str) -> click.Grou
 
 
 def _list(kind: Kind[Any]) -> click.Command:
-    @click.command("list", help="One line a record, the newest last, and how many there are for each reason.")
+    @click.command("list", help=_LIST_HELP)
+    @click.option("--user", default="", help="Only of this mailbox.")
     @_since
     @_backends
     @_reasons
@@ -102,6 +110,7 @@ def _list(kind: Kind[Any]) -> click.Command:
     def command(
         program: Program,
         *,
+        user: str,
         since: int | None,
         backends: tuple[str, ...],
         reasons: tuple[str, ...],
@@ -109,7 +118,7 @@ def _list(kind: Kind[Any]) -> click.Command:
         as_json: bool,
     ) -> None:
         topic = kind.opened(program.settings())
-        chosen = Chosen(frozenset(reasons), frozenset(backends))
+        chosen = Chosen(frozenset(reasons), frozenset(backends), os.fsencode(user))
         newest, tally = Newest(limit), Tally()
 
         async def run() -> None:
@@ -129,10 +138,10 @@ def _list(kind: Kind[Any]) -> click.Command:
         if as_json:
             click.echo(json.dumps({"records": tally.records, "shown": len(lines), "reasons": tally.reasons}))
         elif tally.records:
-            above = f", the newest {len(lines)} of them above" if len(lines) < tally.records else ""
+            above = f", the newest {len(lines):,} of them above" if len(lines) < tally.records else ""
             click.echo("\n".join([f"{counted(tally.records, 'record')}{above}:", *tally.lines()]))
         else:
-            click.echo(kind.nothing(narrowed=bool(reasons or backends or since is not None)))
+            click.echo(kind.nothing(narrowed=bool(user or reasons or backends or since is not None)))
 
     return command
 
@@ -301,7 +310,7 @@ def replay_and_tell(
             audit_trail.tell(
                 "lastlogin",
                 "set_aside_replayed",
-                f"Published {outcome.published} of {counted(outcome.records, 'record')} of {topic.name}",
+                f"Published {outcome.published:,} of {counted(outcome.records, 'record')} of {topic.name}",
                 topic=topic.name,
                 records=outcome.records,
                 published=outcome.published,

@@ -117,6 +117,8 @@ def _list(world: Audited) -> None:
     assert text.splitlines()[2:] == ["2 records:", "        2  future"]
     assert "s ahead of Kafka's append time" in text
     assert "@example.org" not in text + json.dumps(listed)
+    whose = dlq(world, "list", "--user", "garbage@example.org").out.splitlines()
+    assert whose[1:] == ["1 record:", "        1  unknown_framing"]
     [place] = [f"0:{each['offset']}" for each in listed if each["of"] == of]
     shown = dlq(world, "show", place).out
     for told in (

@@ -147,6 +147,9 @@ def test_filters(aside: Aside) -> None:
         told = aside.replay(*arguments)
         assert told.code == 0
         assert len(places) == sum(map(int, re.findall(r"(\d+) would be published", told.out)))
+    whose = aside.run("list", "--user", "test1", "--backend", "mail2").out.splitlines()
+    assert ["0:1", "1 record:"] == [whose[0].split()[0], whose[1]]
+    assert "No record in the quarantine is as asked for.\n" == aside.run("list", "--user", "test").out
     assert "2 would be published" in aside.replay("0:1", "0:3", "0:1").out
     assert [] == aside.topics.records(aside.topics.events)
 
@@ -160,7 +163,7 @@ def test_more_than_the_limit(aside: Aside) -> None:
     assert done.code == 0
     lines = done.out.splitlines()
     assert ["0:19997", "0:19998", "0:19999"] == [each.split()[0] for each in lines[:3]]
-    assert lines[3:] == ["20000 records, the newest 3 of them above:", "    20000  bad_key"]
+    assert lines[3:] == ["20,000 records, the newest 3 of them above:", "   20,000  bad_key"]
 
 
 def test_bounded_memory(aside: Aside) -> None:
@@ -171,7 +174,7 @@ def test_bounded_memory(aside: Aside) -> None:
     for arguments in (["list"], ["replay", "--producer-config", str(aside.file)]):
         process = aside.start(*arguments, through=[sys.executable, "-c", MEASURING])
         out, _ = process.communicate(timeout=60)
-        assert "2000" in out
+        assert "2,000" in out
         assert int(out.split()[-1]) * 1024 < 150_000_000, out.split()[-1]
 
 
@@ -313,7 +316,7 @@ def test_kafka_goes_away(aside: Aside, kafka: Kafka) -> None:
     assert "Traceback" not in err
     assert 30_000 > json.loads(err.splitlines()[0])["published"]
     again = aside.replay("--yes")
-    assert (0, "bad_key: 30000 records; 30000 published\n") == (again.code, again.out)
+    assert (0, "bad_key: 30,000 records; 30,000 published\n") == (again.code, again.out)
     values = {each.value for each in aside.topics.records(aside.topics.events)}
     assert len(values) == 30_000
 

@@ -45,6 +45,14 @@ def test_line() -> None:
     assert "test1" not in read.line()
 
 
+def test_whose() -> None:
+    """A letter is the login's user's, whatever the key; one that cannot be read its key's."""
+    read = dead_letter(letter(key=b"other"), {})
+
+    assert read.user == LOGIN.user.encode()
+    assert dead_letter(letter(b"?", key=b"other"), {}).user == b"other"
+
+
 def test_whole_record() -> None:
     """`show` has the login, the record's own headers, key and value; bytes that are no text are escaped."""
     assert dead_letter(letter(), {}).whole_text(UTC).splitlines()[:-1] == [

@@ -146,6 +146,19 @@ def test_chosen() -> None:
     assert Chosen(frozenset({"undecodable"})).takes(quarantined(NOTHING, {}))
 
 
+def test_whose() -> None:
+    """A record is its write's user's, byte by byte; one that cannot be read its key's, and without a key nobody's."""
+    odd, unreadable = write(user=b"a\xff"), record(None, key=b"test1", offset=7)
+
+    assert [found(WRITE).user, found(odd).user] == [b"test1", b"a\xff"]
+    assert [quarantined(each, {}).user for each in (unreadable, NOTHING)] == [b"test1", None]
+    assert Chosen(user=b"test1").takes(found(WRITE))
+    assert Chosen(user=b"test1").takes(quarantined(unreadable, {}))
+    for other in (found(odd), quarantined(NOTHING, {})):
+        assert not Chosen(user=b"test1").takes(other)
+    assert not Chosen(frozenset({"bad_value"}), user=b"test1").takes(found(WRITE))
+
+
 def test_newest() -> None:
     """Of more records than the limit the newest lines are kept, over partitions too, oldest first."""
     newest = Newest(2)
