@@ -1,7 +1,6 @@
 """What every subcommand is given."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +9,7 @@ import click
 from lastlogin_ops.settings import OpsSettings
 from lastlogin_service.exits import CONFIG, Exit
 from lastlogin_service.settings import load, warnings
+from lastlogin_service.subcommand import command_with
 
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Program:
 
     def command(self, *arguments: str) -> str:
         """What to type for a subcommand with the same settings."""
-        return shlex.join(["lastlogin", *(["--config", str(self.file)] if self.file else []), *arguments])
+        return command_with(self.file, "lastlogin", *arguments)
 
     def settings(self) -> OpsSettings:
         """Load the settings. Raises `Exit`."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shlex
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ class Source(Generic[S]):
         """What a start would warn of."""
         return list(warnings(settings, self.file))
 
+    def command(self, program: str, *arguments: str) -> str:
+        """What to type for another run with the same settings."""
+        return command_with(self.file, program, *arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class Subcommand(Generic[S]):
@@ -57,6 +62,11 @@ def config_option(default: Path) -> click.Option:
         callback=chosen,
         help=f"Read this file.  [default: {default} when it exists]",
     )
+
+
+def command_with(file: Path | None, program: str, *arguments: str) -> str:
+    """What to type for a subcommand of `program` with the settings of `file`."""
+    return shlex.join([program, *(["--config", str(file)] if file else []), *arguments])
 
 
 def checked(file: Path | None, default: Path) -> str:

@@ -248,6 +248,14 @@ def test_subcommand(with_subcommand: Callable[..., Result], tmp_path: Path) -> N
         assert (out, code, "") == (result.stdout, result.exit_code, result.stderr)
 
 
+def test_command_to_type() -> None:
+    """What an operator is told to type has the same configuration."""
+    assert Source(EchoSettings, Path("/etc/my echo.toml")).command("lastlogin-echo", "shout", "--code", "3") == (
+        "lastlogin-echo --config '/etc/my echo.toml' shout --code 3"
+    )
+    assert Source(EchoSettings, None).command("lastlogin-echo", "shout") == "lastlogin-echo shout"
+
+
 def test_subcommand_with_bad_configuration(with_subcommand: Callable[..., Result], tmp_path: Path) -> None:
     """What is wrong with the settings is told as at a start, by the name of the subcommand."""
     result = with_subcommand("--config", str(tmp_path / "none.toml"), "shout")

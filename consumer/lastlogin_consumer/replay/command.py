@@ -73,13 +73,14 @@ async def replay(source: Source[ConsumerSettings], *, since: int | None, offsets
             click.echo("There is nothing to replay.")
             return INCOMPLETE if plan.gone else OK
         click.echo(words.announced(plan.stretches, settings.topics.events, settings.table.qualified_table))
-        return await _Run(settings, plan).run(topic)
+        return await _Run(source, settings, plan).run(topic)
 
 
 class _Run:
     """One replay."""
 
-    def __init__(self, settings: ConsumerSettings, plan: Plan) -> None:
+    def __init__(self, source: Source[ConsumerSettings], settings: ConsumerSettings, plan: Plan) -> None:
+        self._source = source
         self._settings = settings
         self._plan = plan
         self._metrics = ConsumerMetrics(CollectorRegistry())
@@ -123,7 +124,7 @@ class _Run:
             more = totals.set_aside["refused"] - len(refused)
             click.echo(f"refused by Cassandra: {places}{f' and {more} more' * (more > 0)}")
         if left:
-            click.echo(f"not written; go on with: {PROGRAM} replay {words.options(left)}")
+            click.echo(f"not written; go on with: {self._source.command(PROGRAM, 'replay', *words.options(left))}")
         _audit(self._settings.topics.events, logs_of, totals)
 
     def _verdict(self, logs_of: Sequence[StretchLog]) -> int:

@@ -53,9 +53,9 @@ def records_of(totals: Totals) -> int:
     return used + totals.set_aside.total()
 
 
-def options(left: Sequence[Stretch]) -> str:
+def options(left: Sequence[Stretch]) -> list[str]:
     """What goes on with the rest."""
-    return " ".join(f"--offsets {each}" for each in left)
+    return [argument for each in left for argument in ("--offsets", str(each))]
 
 
 def announced(stretches: Sequence[Stretch], topic: str, table: str) -> str:

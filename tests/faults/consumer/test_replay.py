@@ -44,7 +44,9 @@ def test_cassandra_hangs_and_the_replay_is_interrupted(
     assert pid is not None
     topics.publish(*(login(f"user{n}", now + n, ip="192.0.2.1") for n in range(LOGINS)))
 
-    with _replay(stack, topics, table, tmp_path / "first.log", "--since", "1h") as first:
+    file = tmp_path / "consumer.toml"
+    file.touch()
+    with _replay(stack, topics, table, tmp_path / "first.log", "--config", str(file), "--since", "1h") as first:
         first.wait_until(lambda: len(table.cells()) > 100)
         with halted(pid):
             first.wait_for("cassandra_failing")
@@ -55,9 +57,9 @@ def test_cassandra_hangs_and_the_replay_is_interrupted(
     assert 0 < _records(first) < LOGINS
     [line] = [line for line in first.output().splitlines() if line.startswith("not written; go on with: ")]
     command = line.partition(": ")[2].split()
-    assert ["lastlogin-consumer", "replay", "--offsets"] == command[:3]
+    assert ["lastlogin-consumer", "--config", str(file), "replay", "--offsets"] == command[:5]
 
-    with _replay(stack, topics, table, tmp_path / "second.log", *command[2:]) as second:
+    with _replay(stack, topics, table, tmp_path / "second.log", *command[4:]) as second:
         second.wait_for("cassandra_connected")
         with halted(pid):
             second.wait_for("cassandra_failing")
