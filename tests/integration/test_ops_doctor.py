@@ -135,6 +135,7 @@ def test_a_good_world(world: World) -> None:
     assert "rows are lost with it" in told.said("cassandra.copies")
     assert "periodic, 10 s (127.0.0.1): an acknowledged row may be in memory alone" in told.said("cassandra.commit_log")
     assert f"{world.topics.events}: 1 member" in told.said("group.members")
+    assert "; not known of lastlogin.quarantine; gc_grace_seconds 10 d" in told.said("keeping.erased")
 
 
 def test_topics_and_group(world: World) -> None:
@@ -151,7 +152,9 @@ def test_topics_and_group(world: World) -> None:
     letters = world.kafka.create()
     world.kafka.grant(letters, "DESCRIBE", "DESCRIBE_CONFIGS")
     world.kafka.allow(USER, [Right("DESCRIBE", "group", "nobody")])
-    topics = {"TOPICS__EVENTS": name, "TOPICS__DEAD_LETTERS": letters}
+    quarantine = world.kafka.create(**{"retention.ms": str(40 * DAY_MS)})
+    world.kafka.grant(quarantine, "DESCRIBE_CONFIGS")
+    topics = {"TOPICS__EVENTS": name, "TOPICS__DEAD_LETTERS": letters, "TOPICS__QUARANTINE": quarantine}
     told = world.doctor(**topics, GROUP="nobody", TTL_S="3600", COLUMNS__ADDRESS_TYPE="text")
 
     assert 1 == told.code
@@ -167,6 +170,7 @@ def test_topics_and_group(world: World) -> None:
         "group.members"
     )
     assert f"{name} is kept 30 d, gc_grace_seconds of statsdb" in told.said("keeping.erased")
+    assert f"{quarantine} is kept 40 d, gc_grace_seconds of statsdb" in told.said("keeping.erased")
     assert "the topic of events 30 d; raise offsets.retention.minutes" in told.said("keeping.offsets")
     assert "ttl_s is 1 h, events are kept 30 d" in told.said("keeping.ttl")
     assert "remote_ip_imap is inet, must be text" in told.said("table.columns")

@@ -116,7 +116,11 @@ def test_records_that_cannot_be_read() -> None:
 @pytest.mark.parametrize(
     ("kept_s", "sentences"),
     [
-        ({"events": 7 * DAY_S, "dlq": 7 * DAY_S}, ["ok events 7 d, dlq 7 d; gc_grace_seconds 10 d"]),
+        (
+            {"events": 7 * DAY_S, "dlq": 7 * DAY_S},
+            ["ok events 7 d, dlq 7 d; not known of quarantine; gc_grace_seconds 10 d"],
+        ),
+        ({"events": DAY_S, "quarantine": DAY_S}, ["ok events 1 d, quarantine 1 d; gc_grace_seconds 10 d"]),
         ({"events": 10 * DAY_S}, ["warning events is kept 10 d, gc_grace_seconds of k.t is 10 d: who was erased"]),
         ({"dlq": None}, ["warning dlq is kept for ever, gc_grace_seconds of k.t is 10 d: who was erased"]),
         ({}, []),
@@ -124,7 +128,8 @@ def test_records_that_cannot_be_read() -> None:
 )
 def test_erased(kept_s: dict[str, float | None], sentences: list[str]) -> None:
     """Records that outlive tombstones may bring users back."""
-    found = told(keeping.erased(kept_s, TABLE, 864_000))
+    unknown = [name for name in ["quarantine"] if name not in kept_s]
+    found = told(keeping.erased(kept_s, unknown, TABLE, 864_000))
 
     assert sentences == [said[: len(sentence)] for said, sentence in zip(found, sentences, strict=True)]
 

@@ -13,6 +13,7 @@ import pytest
 from lastlogin_stack import commands
 from lastlogin_stack.errors import UNAVAILABLE, NotReady, StackError
 from lastlogin_stack.layout import Layout
+from lastlogin_stack.process import identify
 from lastlogin_stack.server import Server
 from lastlogin_stack.services import ConsumerService, create_ring_table
 
@@ -133,6 +134,25 @@ def test_a_consumer_that_is_not_ready(tmp_path: Path) -> None:
         layout = Layout(tmp_path, server.server_port - Layout(tmp_path, 0).consumer_metrics_port)
         with pytest.raises(NotReady, match="a; b"):
             ConsumerService(layout).probe()
+
+
+def test_servers_that_nobody_misses(tmp_path: Path) -> None:
+    """`status` names the plain stack's servers, and of those that are only started by name the ones that run."""
+    layout = Layout(tmp_path / "stack")
+    layout.create()
+    ourselves = identify(os.getpid())
+    assert ourselves is not None
+
+    def named(*servers: str) -> list[str]:
+        command = [sys.executable, "-m", "lastlogin_stack", "status", *servers, "--dir", str(layout.directory)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 3
+        return [line.split()[0] for line in ended.stdout.splitlines()]
+
+    assert named() == list(commands.SERVERS)
+    assert named("kafka2") == ["kafka2"]
+    layout.pid_file("kafka1").write_text(ourselves.encode())
+    assert named() == [*commands.SERVERS, "kafka1"]
 
 
 def test_nobody_reads_the_status(tmp_path: Path) -> None:

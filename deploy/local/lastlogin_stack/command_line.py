@@ -4,7 +4,16 @@ import argparse
 import os
 from pathlib import Path
 
-from lastlogin_stack.commands import ALL_SERVERS, SERVERS, print_status, run, start_pipeline, stop_servers, wipe
+from lastlogin_stack.commands import (
+    ALL_SERVERS,
+    SERVERS,
+    print_status,
+    run,
+    running_servers,
+    start_pipeline,
+    stop_servers,
+    wipe,
+)
 from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, layout_from
 
 
@@ -22,7 +31,8 @@ def main() -> None:
 
     def act(layout: Layout) -> int:
         if arguments.verb == "status":
-            return print_status(layout, names)
+            # Nobody misses those that are only started by name.
+            return print_status(layout, arguments.servers or {*SERVERS, *running_servers(layout)})
         if arguments.verb == "up":
             start_pipeline(layout, names)
         else:

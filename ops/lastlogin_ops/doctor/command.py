@@ -84,4 +84,6 @@ def _of_both(subject: Subject, found: Found, facts: Facts | None) -> Iterator[Li
         return
     yield from keeping.expiring(found.kept_s[events], subject.table)
     if facts is not None and facts.options is not None:
-        yield from keeping.erased(found.kept_s, subject.table, facts.options["gc_grace_seconds"])
+        aside = (subject.topics.quarantine, subject.topics.dead_letters)
+        unknown = [name for name in aside if name not in found.kept_s]
+        yield from keeping.erased(found.kept_s, unknown, subject.table, facts.options["gc_grace_seconds"])

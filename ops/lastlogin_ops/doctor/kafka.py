@@ -29,6 +29,7 @@ from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings
 from lastlogin_service.kafka_admin import admin_client
 from lastlogin_service.scan import reading
+from lastlogin_service.topics import topic_configs
 
 
 # For each of three steps: somebody waits for the answer.
@@ -69,6 +70,11 @@ async def examine(subject: Subject, kafka: KafkaSettings, specs: Sequence[TopicS
             found.lines += [line for line in told if subject.is_consumer or line.check == "kafka.replicas"]
             found.lines += _compared(specs, topics)
             found.kept_s = {name: keeping.retention_s(each.configs) for name, each in topics.items() if each.configs}
+            # Which the consumer's user need not see.
+            code, _, entries = await topic_configs(client, subject.topics.quarantine)
+            if not code:
+                quarantine = {name: value or "" for name, value, *_ in entries}
+                found.kept_s[subject.topics.quarantine] = keeping.retention_s(quarantine)
             if subject.topics.events in found.kept_s:
                 found.lines.append(await _offsets_kept(client, found.kept_s[subject.topics.events]))
     except Exit as end:

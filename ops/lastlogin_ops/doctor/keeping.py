@@ -1,6 +1,6 @@
 """How long Kafka and Cassandra keep things, which must fit together. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from lastlogin_schemas.ddl import name_of
 from lastlogin_schemas.table import TableMapping
@@ -27,8 +27,13 @@ def shown(seconds: float | None) -> str:
     return f"{seconds:g} s"
 
 
-def erased(topics: Mapping[str, float | None], table: TableMapping, gc_grace_s: int) -> Iterator[Line]:
-    """Whether reading a topic again may bring back who was erased: `topics` are kept for so many seconds."""
+def erased(
+    topics: Mapping[str, float | None], unknown: Sequence[str], table: TableMapping, gc_grace_s: int
+) -> Iterator[Line]:
+    """Whether reading a topic again may bring back who was erased.
+
+    `topics` are kept for so many seconds; of others it is `unknown`.
+    """
     check = "keeping.erased"
     longer = {name: kept_s for name, kept_s in topics.items() if kept_s is None or kept_s >= gc_grace_s}
     for name, kept_s in longer.items():
@@ -39,6 +44,7 @@ def erased(topics: Mapping[str, float | None], table: TableMapping, gc_grace_s: 
         yield warning(check, found, "lower topics.retention_days (`lastlogin topics apply`), or raise gc_grace_seconds")
     if topics and not longer:
         kept = ", ".join(f"{name} {shown(kept_s)}" for name, kept_s in topics.items())
+        kept += f"; not known of {', '.join(unknown)}" * bool(unknown)
         yield ok(check, f"{kept}; gc_grace_seconds {shown(gc_grace_s)}")
 
 
