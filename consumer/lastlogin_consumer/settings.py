@@ -11,7 +11,7 @@ from lastlogin_consumer.compact import WindowLimits
 from lastlogin_schemas.schema import Schema
 from lastlogin_schemas.table import TableMapping
 from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.columns import ColumnSettings, TtlSeconds
+from lastlogin_service.columns import FUTURE_LIMIT_S, ColumnSettings, FutureLimitSeconds, TtlSeconds
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.listening import EndpointSettings
 from lastlogin_service.logs import ServiceSettings
@@ -77,7 +77,7 @@ class ConsumerSettings(ServiceSettings):
     # Freshness against writes: a login waits up to this long for a newer one of the same user and service.
     linger_s: float = Field(default=0.2, ge=0, le=3600)
     # A login so far ahead of Kafka's append time comes from a wrong clock and would win for ever.
-    future_limit_s: float = Field(default=300.0, ge=0, le=86_400 * 365)
+    future_limit_s: FutureLimitSeconds = FUTURE_LIMIT_S
     # Hold everything back for 5 minutes when most records of a minute are bad. Without it all of them are set aside at
     # once, for a backlog that is known to be bad.
     breaker: bool = True

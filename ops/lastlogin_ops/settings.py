@@ -9,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from lastlogin_schemas.schema import RAW_WRITE_SCHEMAS, Schema
 from lastlogin_schemas.topics import RETENTION_DAYS, SET_ASIDE_MAX_MESSAGE_BYTES, TopicSpec, topic_spec
 from lastlogin_service.cassandra import CassandraSettings
-from lastlogin_service.columns import ColumnSettings, TtlSeconds
+from lastlogin_service.columns import FUTURE_LIMIT_S, ColumnSettings, FutureLimitSeconds, TtlSeconds
 from lastlogin_service.kafka import KafkaSettings, SchemaIds, TopicSettings, schema_id_problems, schemas_of
 from lastlogin_service.settings import Section, Settings
 
@@ -95,6 +95,8 @@ class OpsSettings(Settings):
 
     # As in the consumer's settings. None: logins stay, unless the table has a default of its own.
     ttl_s: TtlSeconds | None = None
+    # As in the consumer's settings.
+    future_limit_s: FutureLimitSeconds = FUTURE_LIMIT_S
     kafka: KafkaSettings | None = None
     topics: WantedTopics = WantedTopics()
     cassandra: CassandraSettings | None = None

@@ -17,6 +17,9 @@ PLACE = "{service}"
 
 # Five years at most. Cassandra refuses rows that would expire after 2038-01-19, 5.0 unless told otherwise.
 TtlSeconds = Annotated[int, Field(ge=1, le=157_680_000)]
+# By how much a login may be ahead of its record's append time.
+FutureLimitSeconds = Annotated[float, Field(ge=0, le=86_400 * 365)]
+FUTURE_LIMIT_S = 300.0
 
 _PATTERN = rf"\w*\{{service\}}\w*|{IDENTIFIER}"
 _PATTERN_ALLOWED = f"{IDENTIFIER_ALLOWED}, in which {PLACE} stands for the service"

@@ -27,7 +27,7 @@ def test_deleted_quarantine() -> None:
 
 def test_logins_whose_events_are_retained() -> None:
     """They begin with the topic, or with what was deleted, and a clock ahead makes them later."""
-    assert retained_from([NEVER], EXPIRED) is None
-    assert retained_from([WHOLE, NEVER], EXPIRED) == YOUNG + SLACK
-    assert retained_from([Kept(0, OLD - 1), CUT], EXPIRED) == OLD + SLACK
-    assert retained_from([Kept(0, OLD), EMPTIED], EXPIRED) == OLD + SLACK
+    assert retained_from([NEVER], EXPIRED, SLACK) is None
+    assert retained_from([WHOLE, NEVER], EXPIRED, SLACK) == YOUNG + SLACK
+    assert retained_from([Kept(0, OLD - 1), CUT], EXPIRED, SLACK) == OLD + SLACK
+    assert retained_from([Kept(0, OLD), EMPTIED], EXPIRED, SLACK) == OLD + SLACK

@@ -38,16 +38,17 @@ def test_the_consumers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         "configuration.same warning topics.events is e, the consumer's topics.events is lastlogin.events",
         "configuration.same warning lag.group is g, the consumer's group is lastlogin-consumer",
         "configuration.same warning cassandra.table is t, the consumer's cassandra.table is dovecot_stats",
+        "configuration.same warning ttl_s is not set, the consumer's ttl_s is 60",
         "configuration.same warning columns.user is userid, the consumer's columns.user is user",
     ] == lines
 
 
 def test_the_command_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the consumer's settings the command's are looked at, and that is said."""
-    subject, [_, said] = configured(monkeypatch, KAFKA, {})
+    subject, [_, said] = configured(monkeypatch, KAFKA | {"FUTURE_LIMIT_S": "7"}, {})
 
     assert subject is not None
-    assert (False, "lastlogin-consumer") == (subject.is_consumer, subject.group)
+    assert (False, "lastlogin-consumer", 7) == (subject.is_consumer, subject.group, subject.future_limit_s)
     assert "configuration.consumer warning the consumer's settings are not here" in said
 
 

@@ -92,7 +92,8 @@ class Audit:
         self.report.add_holes(sequences.holes(facts.pieces(), self.report.cut_ms))
         ttl_s = self.table.mapping.ttl_s
         forgotten_us = None if ttl_s is None else (read_ms - ttl_s * 1000 + _CLOCKS_MS) * 1000
-        self._judge(facts, retained_from(kept, expired_ms), forgotten_us)
+        ahead_ms = int(self.settings.future_limit_s * 1000)
+        self._judge(facts, retained_from(kept, expired_ms, ahead_ms), forgotten_us)
 
     async def _letters(self, scan: Scan, facts: Facts) -> None:
         advance = self.phase("dead letters", scan.records)

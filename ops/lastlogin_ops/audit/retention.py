@@ -4,10 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-# A login may be so much ahead of its record's append time (the consumer's `future_limit_s`).
-_AHEAD_MS = 300_000
-
-
 class Kept(NamedTuple):
     """What a partition still has: its first offset, and the append time there; None when it is empty."""
 
@@ -30,9 +26,12 @@ def deleted_before(events: Sequence[Kept], quarantine: Sequence[Kept], expired_m
     return max(cuts, default=None)
 
 
-def retained_from(events: Sequence[Kept], expired_ms: int) -> int | None:
-    """Time of login from which on every event is still there; None when there are no events."""
+def retained_from(events: Sequence[Kept], expired_ms: int, ahead_ms: int) -> int | None:
+    """Time of login from which on every event is still there; None when there are no events.
+
+    A login may be `ahead_ms` later than its record's append time.
+    """
     first = min((each.first_ms for each in events if each.first_ms is not None), default=None)
     if first is None:
         return None
-    return max(first, deleted_before(events, (), expired_ms) or first) + _AHEAD_MS
+    return max(first, deleted_before(events, (), expired_ms) or first) + ahead_ms

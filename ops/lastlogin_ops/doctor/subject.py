@@ -25,9 +25,6 @@ _CONSUMER_PREFIX = "LASTLOGIN_CONSUMER_"
 
 _AS_ANOTHER = "ask the doctor as root, or as the user that the file is for"
 
-# What the consumer would take for a login from a wrong clock.
-_FUTURE_LIMIT_S: float = ConsumerSettings.model_fields["future_limit_s"].default
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -39,7 +36,7 @@ class Subject:
     cassandra: CassandraSettings | None
     table: TableMapping | None
     schemas: Mapping[int, Schema]
-    future_limit_s: float = _FUTURE_LIMIT_S
+    future_limit_s: float
     is_consumer: bool = False
 
 
@@ -98,7 +95,15 @@ def _of_consumer(settings: ConsumerSettings) -> Subject:
 def _of_command(settings: OpsSettings) -> Subject:
     cassandra = settings.cassandra
     table = settings.columns.mapping(cassandra.keyspace, cassandra.table) if cassandra is not None else None
-    return Subject(settings.kafka, settings.topics, settings.lag.group, cassandra, table, settings.tail.schemas)
+    return Subject(
+        settings.kafka,
+        settings.topics,
+        settings.lag.group,
+        cassandra,
+        table,
+        settings.tail.schemas,
+        settings.future_limit_s,
+    )
 
 
 def differences(command: OpsSettings, consumer: ConsumerSettings) -> Iterator[str]:
@@ -121,8 +126,13 @@ def differences(command: OpsSettings, consumer: ConsumerSettings) -> Iterator[st
             )
             for name in ("keyspace", "table")
         ]
+        pairs += [(name, getattr(command, name), name, getattr(consumer, name)) for name in ("ttl_s", "future_limit_s")]
         ours, theirs = dict(command.columns), dict(consumer.columns)
         pairs += [(f"columns.{name}", ours[name], f"columns.{name}", theirs[name]) for name in ours]
     for ours_key, our_value, their_key, their_value in pairs:
         if our_value != their_value:
-            yield f"{ours_key} is {our_value}, the consumer's {their_key} is {their_value}"
+            yield f"{ours_key} is {_shown(our_value)}, the consumer's {their_key} is {_shown(their_value)}"
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else str(value)
