@@ -382,6 +382,6 @@ def test_progress_on_a_terminal(world: Audited) -> None:
     os.close(its)
 
     assert done.returncode == 0
-    assert done.stdout.startswith("events     1 records of ")
+    assert done.stdout.startswith("events     1 record of ")
     assert b"table" in os.read(ours, 65_536)
     os.close(ours)
