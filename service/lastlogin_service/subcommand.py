@@ -53,7 +53,7 @@ def config_option(default: Path) -> click.Option:
     """Build the option --config, which gives the path, or `default` when that exists, or None."""
 
     def chosen(_context: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
-        return file or (default if _is_there(default) else None)
+        return file or (default if is_there(default) else None)
 
     return click.Option(
         ["--config", "file"],
@@ -74,7 +74,8 @@ def checked(file: Path | None, default: Path) -> str:
     return f"{file or f'environment and defaults, for there is no {default}'}: ok"
 
 
-def _is_there(file: Path) -> bool:
+def is_there(file: Path) -> bool:
+    """Whether there is such a file."""
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):

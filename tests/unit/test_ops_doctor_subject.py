@@ -61,6 +61,16 @@ def test_the_consumer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["configuration error", "configuration.consumer ok"] == [" ".join(line.split()[:2]) for line in lines]
 
 
+def test_a_consumers_file_that_may_not_be_looked_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is an error that names the file, and no defect."""
+    file = tmp_path / "consumer.toml"
+    file.symlink_to(file)
+    monkeypatch.setattr("lastlogin_ops.doctor.subject.CONSUMER_FILE", file)
+    _, lines = configured(monkeypatch, KAFKA, {})
+
+    assert any(line.startswith(f"configuration.consumer error {file}: cannot be read: ") for line in lines)
+
+
 def test_nothing_that_can_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With neither there is nothing to look at; a file that cannot be read is somebody else's."""
     monkeypatch.setenv("LASTLOGIN_LAG__GROOP", "g")

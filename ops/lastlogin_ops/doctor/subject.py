@@ -18,6 +18,7 @@ from lastlogin_service.doctor.report import Line, error, ok, warning
 from lastlogin_service.exits import Exit
 from lastlogin_service.kafka import KafkaSettings, TopicSettings
 from lastlogin_service.settings import S, load, warnings
+from lastlogin_service.subcommand import is_there
 
 
 CONSUMER_FILE = Path("/etc/lastlogin/consumer.toml")
@@ -45,7 +46,7 @@ def configuration(
 ) -> tuple[Subject | None, OpsSettings | None, list[Line]]:
     """Read both sides' settings; None is what cannot be used, and a line for each problem."""
     command, lines = _loaded("configuration", OpsSettings, file, "deploy/lastlogin.toml")
-    if consumer_file is None and CONSUMER_FILE.exists():
+    if consumer_file is None and is_there(CONSUMER_FILE):
         consumer_file = CONSUMER_FILE
     check = "configuration.consumer"
     if consumer_file is None and not any(name.startswith(_CONSUMER_PREFIX) for name in os.environ):
