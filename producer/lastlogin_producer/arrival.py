@@ -33,6 +33,7 @@ class Arrival:
         "_hello",
         "_intake",
         "_polled",
+        "_service",
         "_since",
         "_socket",
         "_transaction_id",
@@ -49,6 +50,7 @@ class Arrival:
         self._hello = b""
         self._dict_names = intake.shared.dict_names
         self._transaction_id = b""
+        self._service: str | None = None
         self._polled = self._watched = self._ended = False
         self.storing = False
 
@@ -84,7 +86,7 @@ class Arrival:
         self._transaction_id = write.transaction_id
         self._since = shared.monotonic()
         self.storing = True
-        shared.store(write, self._on_outcome)
+        self._service = shared.store(write, self._on_outcome)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if self.storing:
@@ -93,7 +95,7 @@ class Arrival:
     def _answer(self, outcome: Outcome, now: float) -> None:
         intake = self._intake
         self.storing = False
-        intake.shared.stats.reply_seconds[outcome].observe(now - self._since)
+        intake.shared.stats.answered(self._service, outcome, now - self._since)
         self._since = now
         try:
             # The first bytes on this connection: there is room for them.

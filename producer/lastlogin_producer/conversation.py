@@ -52,8 +52,8 @@ class Conversation(asyncio.Protocol):
         self._data = data
         # Of it, the server knows.
         self._held = 0
-        # By place: when it was read, and what. The oldest comes first.
-        self._unanswered: dict[int, tuple[float, CommittedWrite]] = {}
+        # By place: when it was read, what, and the login's service. The oldest comes first.
+        self._unanswered: dict[int, tuple[float, CommittedWrite, str | None]] = {}
         self._active_at = since
         self._line_since: float | None = None if hello else since
         self._blocked_since: float | None = None
@@ -168,8 +168,8 @@ class Conversation(asyncio.Protocol):
 
     def _store(self, write: CommittedWrite) -> None:
         self._committed = True
-        self._unanswered[write.place] = self._active_at, write
-        self._shared.store(write, partial(self._on_outcome, write))
+        service = self._shared.store(write, partial(self._on_outcome, write))
+        self._unanswered[write.place] = self._active_at, write, service
 
     def _on_outcome(self, write: CommittedWrite, outcome: Outcome) -> None:
         waited = self._unanswered.pop(write.place, None)
@@ -178,14 +178,15 @@ class Conversation(asyncio.Protocol):
         shared = self._shared
         self._dict.reply(write, outcome)
         self._settle()
-        shared.stats.reply_seconds[outcome].observe(shared.monotonic() - waited[0])
+        since, _, service = waited
+        shared.stats.answered(service, outcome, shared.monotonic() - since)
 
     def _give_up(self, too_old: float, now: float) -> None:
-        for place, (since, write) in tuple(self._unanswered.items()):
+        for place, (since, write, service) in tuple(self._unanswered.items()):
             if since <= too_old:
                 del self._unanswered[place]
                 self._shared.give_up()
-                self._shared.stats.reply_seconds[Outcome.UNCONFIRMED].observe(now - since)
+                self._shared.stats.answered(service, Outcome.UNCONFIRMED, now - since)
                 self._dict.reply(write, Outcome.UNCONFIRMED)
         self._settle()
 

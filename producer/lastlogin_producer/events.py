@@ -1,6 +1,6 @@
 """What a dict write means: a login, something to put aside with the reason why, or nothing to record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, Self
 
 from lastlogin_producer.dict_keys import DictKeys, DictSection
@@ -42,7 +42,7 @@ class EventRules:
     """How this producer reads writes. They do not change: other rules are another object.
 
     `keys` and `rules` are by dict; only those dicts that have rules are in `rules`, and `elsewhere` are the rules of
-    all dicts.
+    all dicts. `services` are those that the settings name.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class EventRules:
         users: UsersSection,
         rules: Mapping[str, LoginRules],
         elsewhere: LoginRules,
+        *,
+        services: Sequence[str],
     ) -> None:
+        self.services = services
         self._backend = backend
         self._keys = keys
         self._lower_case = users.lower_case
@@ -69,6 +72,7 @@ class EventRules:
             settings.users,
             {name: rules for name in settings.dicts if (rules := LoginRules(settings.rules, name))},
             LoginRules(settings.rules, None),
+            services=tuple(_named_services(settings)),
         )
 
     @property
@@ -163,3 +167,13 @@ class EventRules:
             backend=self._backend,
             received_at_us=received_at_us,
         )
+
+
+def _named_services(settings: Sections) -> Iterator[str]:
+    for section in settings.dicts.values():
+        if section.default_service is not None:
+            yield section.default_service
+    for rule in settings.rules:
+        if rule.service is not None:
+            yield rule.service
+        yield from rule.services or ()

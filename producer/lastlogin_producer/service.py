@@ -72,10 +72,10 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
                 name="reload on SIGHUP",
             ),
         }
-        registry = new_registry(PREFIX, version("lastlogin"))
-        ProducerMetrics(registry, _sources(settings, outbox, server, clock))
-        ProcessCollector(f"{PREFIX}_outbox", pid=lambda: outbox.pid, registry=registry)
         health = Health(outbox, server, tasks)
+        registry = new_registry(PREFIX, version("lastlogin"))
+        ProducerMetrics(registry, _sources(settings, outbox, server, clock, health))
+        ProcessCollector(f"{PREFIX}_outbox", pid=lambda: outbox.pid, registry=registry)
         if notifier.heard:
             status = partial(_status, outbox, health)
             tasks.add(asyncio.create_task(beat(notifier, health.live, status), name="watchdog"))
@@ -139,7 +139,9 @@ def _dict_server(settings: ProducerSettings, outbox: Outbox, listener: Listener,
     )
 
 
-def _sources(settings: ProducerSettings, outbox: Outbox, server: DictServer, clock: WatchedClock) -> Sources:
+def _sources(
+    settings: ProducerSettings, outbox: Outbox, server: DictServer, clock: WatchedClock, health: Health
+) -> Sources:
     return Sources(
         server=server.stats,
         connections=lambda: server.connections,
@@ -147,4 +149,5 @@ def _sources(settings: ProducerSettings, outbox: Outbox, server: DictServer, clo
         outbox=lambda: outbox.state,
         limits=settings.spool,
         topics=settings.topics,
+        ready=lambda: not (health.live() or health.ready()),
     )

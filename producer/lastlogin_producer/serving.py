@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -22,6 +22,7 @@ from lastlogin_producer.events import EventRules
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.rules import Dropped, DropReason
 from lastlogin_schemas.event import LoginEvent, RawWrite
+from lastlogin_schemas.table import SERVICES
 from lastlogin_service.histogram import Histogram
 from lastlogin_service.logs import Occasionally
 
@@ -39,6 +40,10 @@ OwnCloseReason = Literal["too_many", "peer_not_allowed", "slow_line", "idle", "n
 CloseReason: TypeAlias = ViolationReason | OwnCloseReason
 CLOSE_REASONS: tuple[CloseReason, ...] = (*VIOLATION_REASONS, *get_args(OwnCloseReason))
 
+# Logins of a service that neither the delivered table nor the settings name: any client may invent one.
+OTHER_SERVICE = "other"
+# A series each, also of those that were in the settings before a reload.
+_MOST_SERVICES = 100
 
 # Half of the logins are answered within 1 ms, after one fsync; a mail user notices 0.1 s; `commit_s` ends at 2 s.
 REPLY_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -104,12 +109,26 @@ class ServerStats:
     refused: Counter[RefusalReason] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     dropped: Counter[DropReason] = field(default_factory=Counter)
+    # Logins that were answered as stored, by service.
+    logins: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*SERVICES, OTHER_SERVICE), 0))
     # How often the socket file was found missing or replaced.
     misplaced: int = 0
     # From reading a commit to writing its reply, by what the reply said.
     reply_seconds: dict[Outcome, Histogram] = field(
         default_factory=lambda: {outcome: Histogram(REPLY_BOUNDS_S) for outcome in Outcome}
     )
+
+    def tell_apart(self, services: Iterable[str]) -> None:
+        """Count logins of these services by their names from now on."""
+        for service in services:
+            if len(self.logins) < _MOST_SERVICES:
+                self.logins.setdefault(service, 0)
+
+    def answered(self, service: str | None, outcome: Outcome, seconds: float) -> None:
+        """Count a commit that was answered; `service` is None unless the spool was given a login."""
+        self.reply_seconds[outcome].observe(seconds)
+        if service is not None and outcome is Outcome.STORED:
+            self.logins[service if service in self.logins else OTHER_SERVICE] += 1
 
 
 class Shared:
@@ -144,16 +163,23 @@ class Shared:
         """Read writes by these rules from now on; connections that come may ask for their dicts."""
         self.dict_names: Mapping[bytes, str] = {name.encode(): name for name in rules.dict_names}
         self.whole = WholeLogins(self.dict_names, self.limits.connection.sets)
+        self.stats.tell_apart(rules.services)
         self._rules = rules
 
-    def store(self, write: CommittedWrite, done: Callable[[Outcome], None]) -> None:
-        """Have the spool keep what `write` means, and call `done` once: later, in the event loop."""
+    def store(self, write: CommittedWrite, done: Callable[[Outcome], None]) -> str | None:
+        """Have the spool keep what `write` means, and call `done` once: later, in the event loop.
+
+        Returns the login's service; None when it is no login, or one that a rule drops.
+        """
         message = self._rules.interpret(write, self._now_us())
         if isinstance(message, Dropped):
             self.stats.dropped[message.by] += 1
             asyncio.get_running_loop().call_soon(done, Outcome.STORED)
-            return
-        if isinstance(message, RawWrite):
+            return None
+        service = None
+        if isinstance(message, LoginEvent):
+            service = message.service
+        else:
             self.stats.quarantined[message.reason] += 1
             self.warn(
                 "write_quarantined",
@@ -163,6 +189,7 @@ class Shared:
                 received_at_us=message.received_at_us,
             )
         self._spool.append(message, done)
+        return service
 
     def give_up(self) -> None:
         """Tell of a commit that is answered although the spool has not."""

@@ -94,6 +94,21 @@ async def test_a_login(served: Served) -> None:
     assert ("test1", "imap", 5) == (event.user, event.service, event.received_at_us)
 
 
+async def test_logins_by_service(served: Served) -> None:
+    """A login that is answered as stored counts by its service, however it came; no other answer does."""
+    served.server.use(event_rules(rules=[RuleSettings(services=["submission"], address="omit")]))
+    for service in (b"imap", b"submission", b"made-up"):
+        login = LOGIN.replace(b"imap", service)
+        for sent in (login, login + login.removeprefix(HELLO)):
+            assert sent.count(b"C1") * b"O1\n" == await served.exchange(sent)
+    await served.exchange(LOGIN.replace(b"1795387910161", b"abc"))
+    served.spool.room = 0
+    assert b"F1" == (await served.exchange(LOGIN))[:2]
+
+    counted = {service: count for service, count in served.server.stats.logins.items() if count}
+    assert {"imap": 3, "submission": 3, "other": 3} == counted
+
+
 async def test_a_write_that_is_no_login(served: Served) -> None:
     """What does not fit is stored for the quarantine, counted, and answered `O1`."""
     assert b"O1\n" == await served.exchange(LOGIN.replace(b"1795387910161", b"abc"))

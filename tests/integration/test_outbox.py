@@ -17,9 +17,11 @@ from lastlogin_producer.outbox import Outbox
 from lastlogin_producer.settings import ProducerSettings, SocketSettings
 from lastlogin_service.kafka import KafkaSettings
 from tests.support.activation import ActivatedProducer
+from tests.support.consumer import with_constants
 from tests.support.dict_client import write
 from tests.support.process import halted, wait_until
 from tests.support.producer import ProducerProcess
+from tests.support.service_manager import ServiceManager
 
 
 NOW = "1795387910161"
@@ -80,6 +82,28 @@ def test_an_outbox_that_hangs(producer: ProducerProcess) -> None:
     producer.wait_until(lambda: not producer.reasons())
 
     assert b"O1\n" == login(producer, "b")
+
+
+def test_an_outbox_that_goes_on_hanging(tmp_path: Path) -> None:
+    """When it has hung for as long as is allowed (here 3 s), all who restart the producer are told: /livez, systemd."""
+    producer = with_constants(ProducerProcess(tmp_path), {"lastlogin_producer.health:DEAD_S": 3})
+    with ServiceManager(tmp_path / "notify") as manager:
+        producer.environ(NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="600000")
+        with producer:
+            producer.serve()
+            manager.wait_for("WATCHDOG=1")
+            assert 200 == producer.get("/livez")[0]
+            with halted(producer.outbox):
+                producer.wait_until(lambda: producer.get("/livez")[0] == 503, 3 + 5)
+                assert "The outbox has not answered for more than 3 s" in producer.get("/livez")[1]
+                assert f"{PREFIX}_ready 0.0" in producer.get("/metrics")[1]
+                manager.told()
+                with pytest.raises(TimeoutError):
+                    manager.wait_for("WATCHDOG=1", 1.2)
+            manager.wait_for("WATCHDOG=1")
+
+            assert 200 == producer.get("/livez")[0]
+            assert f"{PREFIX}_ready 1.0" in producer.get("/metrics")[1]
 
 
 def test_a_stop_while_the_outbox_hangs(producer: ProducerProcess) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,6 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from lastlogin_stack.layout import Layout
 from tests.support.process import ServiceProcess
 from tests.support.topics import Topics
+
+
+Service = TypeVar("Service", bound=ServiceProcess)
 
 
 class TopicNames(Protocol):
@@ -81,9 +84,9 @@ def short_lived_member(layout: Layout, topics: Topics, directory: Path, **settin
     return with_constants(ConsumerProcess(layout, topics, directory, **settings), constants)
 
 
-def with_constants(consumer: ConsumerProcess, constants: Mapping[str, int]) -> ConsumerProcess:
-    """The consumer, to be started with other constants, named `module:NAME`."""
+def with_constants(service: Service, constants: Mapping[str, int]) -> Service:
+    """A service, to be started with other constants, named `module:NAME`."""
     # -P: in this directory are modules with names of the standard library's.
     program = [sys.executable, "-P", str(Path(__file__).with_name("with_constants.py"))]
-    consumer.starter = [*program, *(f"{name}={number}" for name, number in constants.items()), "--"]
-    return consumer
+    service.starter = [*program, *(f"{name}={number}" for name, number in constants.items()), "--"]
+    return service

@@ -1,6 +1,7 @@
 """What a service tells its service manager, read as systemd reads it."""
 
 import socket
+import time
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +31,12 @@ class ServiceManager:
                 return found
 
     def wait_for(self, message: str, deadline_s: float = 10.0) -> None:
-        """Read until `message` begins one. Raises TimeoutError."""
-        self._socket.settimeout(deadline_s)
-        while not self._socket.recv(4_096).decode().startswith(message):
-            pass
+        """Read until `message` begins one, whatever else comes meanwhile. Raises TimeoutError."""
+        ends_at = time.monotonic() + deadline_s
+        while True:
+            # Zero would mean not to wait, and another error.
+            self._socket.settimeout(max(0.001, ends_at - time.monotonic()))
+            if self._socket.recv(4_096).decode().startswith(message):
+                return
+            if time.monotonic() > ends_at:
+                raise TimeoutError

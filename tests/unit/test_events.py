@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from lastlogin_producer.dictproto import CommittedWrite
 from lastlogin_producer.events import EventRules
+from lastlogin_producer.rule_settings import RuleSettings
 from lastlogin_producer.rules import Dropped
 from lastlogin_schemas.event import QUARANTINE_REASONS, LoginEvent, RawWrite, event_id
 from tests.support.rules import event_rules, settings_with
@@ -238,3 +239,14 @@ def test_no_write_raises(user: bytes, key: bytes, value: bytes) -> None:
         assert user.decode() == message.user
     else:
         assert message.reason in QUARANTINE_REASONS
+
+
+def test_services_that_the_settings_name() -> None:
+    """Those of keys without one, those that rules are about, and those that rules give."""
+    rules = event_rules(
+        "last-login/$user",
+        default_service="imap",
+        rules=[RuleSettings(service="webmail", services=["imap", "submission"]), RuleSettings(address="omit")],
+    )
+
+    assert ("imap", "webmail", "imap", "submission") == rules.services

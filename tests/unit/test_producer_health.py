@@ -17,7 +17,7 @@ from lastlogin_producer.outbox import State
 from lastlogin_producer.outbox.health import SpoolHealth
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.service import _first_end
-from lastlogin_producer.spool import Spool, SpoolFault
+from lastlogin_producer.spool import BEGINNING, Row, Spool, SpoolFault
 from tests.support.spool import append, keep, open_spool, store, unnumbered
 
 
@@ -67,6 +67,32 @@ async def test_a_silent_disk(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> N
     assert [] == reasons[59][0]
     assert ["The disk of the spool has not answered for more than 60 s"] == reasons[61][0]
     assert [Outcome.STORED] == await asked
+    assert ([], []) == (health.live(), health.ready())
+
+
+async def test_a_disk_that_is_not_read(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that hangs for 60 s makes it not alive, also when nobody waits for it any more; logins are stored."""
+    health = SpoolHealth(spool, ())
+    answers = threading.Event()
+
+    def hang(*_: object) -> tuple[list[Row], list[int]]:
+        assert answers.wait(20)
+        return [], []
+
+    monkeypatch.setattr(spool._reader, "read", hang)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(spool.read(BEGINNING), 0.01)
+    now = spool._loop.time()
+    reasons = {}
+    for seconds in (59, 61):
+        monkeypatch.setattr(spool._reading, "_answered_at", now - seconds)
+        reasons[seconds] = health.live(), health.ready()
+    assert [Outcome.STORED] == await append(spool, unnumbered())
+    answers.set()
+    assert [] == await spool.read(BEGINNING)
+
+    assert ([], []) == reasons[59]
+    assert (["The disk of the spool has not answered for more than 60 s"], []) == reasons[61]
     assert ([], []) == (health.live(), health.ready())
 
 

@@ -10,7 +10,7 @@ from lastlogin_producer.metrics import PREFIX, ProducerMetrics, Sources
 from lastlogin_producer.outbox import SpoolLevels, State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.rules import DROP_REASONS
-from lastlogin_producer.serving import CLOSE_REASONS
+from lastlogin_producer.serving import CLOSE_REASONS, ServerStats
 from lastlogin_producer.settings import SpoolSettings
 from lastlogin_producer.spool import ASIDE_REASONS
 from lastlogin_schemas.event import QUARANTINE_REASONS
@@ -18,6 +18,9 @@ from lastlogin_service.kafka import TopicSettings
 
 
 NAMES = {
+    "ready",
+    "clock_seconds",
+    "logins_total",
     "dict_connections",
     "dict_connections_accepted_total",
     "dict_connections_closed_total",
@@ -31,7 +34,10 @@ NAMES = {
     "spool_bytes",
     "spool_max_rows",
     "spool_max_bytes",
+    "spool_used_ratio",
     "spool_oldest_age_seconds",
+    "spool_sync_seconds",
+    "spool_sync_rows",
     "spool_kept_rows",
     "spool_kept_bytes",
     "spool_set_aside_rows",
@@ -57,13 +63,14 @@ def test_names() -> None:
     assert {f"{PREFIX}_{name}" for name in NAMES} == exposed
     for family in families:
         assert re.fullmatch(r"[A-Z].*\.", family.documentation), family.name
-        assert ("histogram" == family.type) <= family.name.endswith("_seconds"), family.name
+        assert ("histogram" == family.type) <= family.name.endswith(("_seconds", "_rows")), family.name
         assert not re.search(r"_(ms|us|kb|mb|count|info)$", family.name)
 
 
 @pytest.mark.parametrize(
     ("name", "label", "values"),
     [
+        ("logins_total", "service", ("imap", "pop3", "webmail", "lmtp", "other")),
         ("dict_connections_closed_total", "reason", CLOSE_REASONS),
         ("dict_refused_total", "reason", REFUSAL_REASONS),
         ("quarantined_total", "reason", QUARANTINE_REASONS),
@@ -91,12 +98,17 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
         outbox=lambda: said[0],
         limits=SpoolSettings(max_rows=10, max_bytes=1000),
         topics=TopicSettings(events="logins"),
+        ready=lambda: True,
+        now_s=lambda: 1_795_387_910.25,
     )
     ProducerMetrics(registry, sources)
     levels = SpoolLevels(
         rows=5, bytes=600, oldest_age_s=12.5, kept_rows=7, kept_bytes=800, set_aside={"damaged": 1}, resent_rows=4
     )
     said[0] = State(levels)
+    levels.syncs.seconds.observe(0.002)
+    levels.syncs.rows.observe(130)
+    sources.server.logins["imap"] += 11
     sources.server.accepted = 7
     sources.server.closed["idle"] += 2
     sources.server.refused["lookup"] += 3
@@ -108,6 +120,8 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
     said[0].publishing.seconds["failed"].observe(21.0)
     sources.server.reply_seconds[Outcome.FULL].observe(0.003)
 
+    assert (1, 1_795_387_910.25) == (value(registry, "ready"), value(registry, "clock_seconds"))
+    assert 11 == value(registry, "logins_total", service="imap")
     assert 3 == value(registry, "dict_connections")
     assert 7 == value(registry, "dict_connections_accepted_total")
     assert 2 == value(registry, "dict_connections_closed_total", reason="idle")
@@ -122,6 +136,7 @@ def test_a_scrape_reads_what_is_counted_elsewhere() -> None:
         value(registry, f"spool_{name}") for name in ("rows", "bytes", "max_rows", "max_bytes")
     )
     assert 12.5 == value(registry, "spool_oldest_age_seconds")
+    assert (0.002, 130) == (value(registry, "spool_sync_seconds_sum"), value(registry, "spool_sync_rows_sum"))
     assert (7, 800, 4) == tuple(
         value(registry, f"spool_{name}") for name in ("kept_rows", "kept_bytes", "resent_rows_total")
     )
@@ -139,3 +154,31 @@ def test_a_reason_that_nobody_has_listed_is_not_exposed() -> None:
     sources.server.quarantined["somebody@example.org"] += 1
 
     assert b"somebody" not in generate_latest(registry)
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "ratio"), [(0, 0, 0.0), (5, 100, 0.5), (1, 750, 0.75), (10, 0, 1.0), (3, 1_200, 1.0)]
+)
+def test_how_full_the_spool_is(rows: int, size: int, ratio: float) -> None:
+    """The fuller one of rows and bytes, and never more than 1: the last message may be larger than what was left."""
+    registry = CollectorRegistry()
+    limits = SpoolSettings(max_rows=10, max_bytes=1_000)
+    ProducerMetrics(registry, Sources(outbox=lambda: State(SpoolLevels(rows=rows, bytes=size)), limits=limits))
+
+    assert ratio == value(registry, "spool_used_ratio")
+
+
+def test_services_that_are_told_apart() -> None:
+    """Services that the settings name have a count of their own, a hundred in all; whatever clients invent has none."""
+    stats = ServerStats()
+    stats.tell_apart(["submission", "imap", *map(str, range(200))])
+    for service in ("imap", "submission", "submission", "0", "199", "made up", "other"):
+        stats.answered(service, Outcome.STORED, 0.001)
+    stats.answered("imap", Outcome.FULL, 0.001)
+    stats.answered(None, Outcome.STORED, 0.001)
+
+    assert 100 == len(stats.logins)
+    assert {"imap": 1, "submission": 2, "0": 1, "other": 3} == {
+        name: count for name, count in stats.logins.items() if count
+    }
+    assert ("+Inf", 8.0) == stats.reply_seconds[Outcome.STORED].buckets()[-1]

@@ -34,7 +34,7 @@ class SpoolHealth:
             yield "The spool cannot be used any more; the log says why"
         elif not self._spool.writer_alive:
             yield "Nothing can be stored any more: the spool's writer has ended"
-        elif self._spool.disk_silent_s > DEAD_S:
+        elif max(self._spool.disk_silent_s, self._spool.reader_silent_s) > DEAD_S:
             yield f"The disk of the spool has not answered for more than {DEAD_S:.0f} s"
 
     def _refusing(self) -> Iterator[str]:

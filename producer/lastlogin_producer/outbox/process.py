@@ -165,6 +165,7 @@ def _state(spool: Spool, publisher: Publisher, oldest: OldestWaiting, health: Sp
         spool.bytes_kept,
         dict(spool.rows_set_aside),
         spool.rows_resent,
+        spool.syncs,
     )
     stats = publisher.stats
     publishing = PublishStats(stats.published, stats.seconds, partial(int, stats.in_flight()))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lastlogin_producer.publish_stats import PublishStats
+from lastlogin_producer.spool import SyncStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class SpoolLevels:
     kept_bytes: int = 0
     set_aside: Mapping[str, int] = field(default_factory=dict)
     resent_rows: int = 0
+    syncs: SyncStats = field(default_factory=SyncStats)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ opening    a start                                   salvage      a new file out
 pages      rows out of a page's bytes                last_number  what was acknowledged, told beside the file
 resend     kept rows wait again                      room         what it takes of its disk
 faults     what can go wrong with the file          levels       what is in the file, seen from outside
-refusing   the log of refused logins
+refusing   the log of refused logins                     sync_stats   what storing counts
 """
 
 from lastlogin_producer.spool.faults import NoRoom, SpoolFault
 from lastlogin_producer.spool.layout import ASIDE_REASONS, AsideReason
 from lastlogin_producer.spool.row import Kind, Row
 from lastlogin_producer.spool.spool import BEGINNING, Spool
+from lastlogin_producer.spool.sync_stats import SyncStats
 
 
-__all__ = ["ASIDE_REASONS", "BEGINNING", "AsideReason", "Kind", "NoRoom", "Row", "Spool", "SpoolFault"]
+__all__ = ["ASIDE_REASONS", "BEGINNING", "AsideReason", "Kind", "NoRoom", "Row", "Spool", "SpoolFault", "SyncStats"]

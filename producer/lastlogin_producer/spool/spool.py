@@ -23,6 +23,7 @@ from lastlogin_producer.spool.opening import keep_of, open_file
 from lastlogin_producer.spool.reader import SpoolReader
 from lastlogin_producer.spool.resend import Resend
 from lastlogin_producer.spool.row import Kind, Row
+from lastlogin_producer.spool.sync_stats import SyncStats
 from lastlogin_producer.spool.writer import Done, Entry, Gone, GroupWriter, Malformed, Report, Stop
 from lastlogin_service.daemon_thread import DaemonThread
 from lastlogin_service.exits import TEMPFAIL, Exit
@@ -76,6 +77,7 @@ class Spool:
         self.arrived = asyncio.Event()
         self.failed: asyncio.Future[Exit] = self._loop.create_future()
         self.rows_resent = 0
+        self.syncs = SyncStats()
         self._set_aside_rows = Counter(self._file.aside)
         self._settings = settings
         self._meta, self._bytes = self._file.meta, self._file.bytes_waiting
@@ -160,6 +162,11 @@ class Spool:
     def disk_silent_s(self) -> float:
         """Seconds for which messages have waited for the disk without any answer."""
         return self._loop.time() - self._answered_at if self._queued else 0.0
+
+    @property
+    def reader_silent_s(self) -> float:
+        """Seconds for which whoever reads has waited for the disk without any answer."""
+        return self._reading.silent_s
 
     @property
     def writer_alive(self) -> bool:
@@ -291,6 +298,9 @@ class Spool:
         self._meta, self._bytes = report.meta, report.bytes
         self._leaving -= report.settled
         self._answered_at = self._loop.time()
+        if stored := report.outcomes.count(Outcome.STORED):
+            self.syncs.seconds.observe(report.sync_s)
+            self.syncs.rows.observe(stored)
         if report.entries:
             self._refused = report.outcomes[-1] is Outcome.FULL
         elif report.room:

@@ -72,7 +72,8 @@ class Report(NamedTuple):
     """What became of a group, and what is stored after it.
 
     `meta` counts rows as waiting that were delivered and are not in `settled` yet; `bytes` does not. `room` tells
-    that some were delivered, or that a full disk is not full any more.
+    that some were delivered, or that a full disk is not full any more. `sync_s` are the seconds that it took to make
+    the stored ones durable.
     """
 
     entries: list[Entry]
@@ -81,6 +82,7 @@ class Report(NamedTuple):
     room: bool
     meta: Meta
     bytes: int
+    sync_s: float
 
 
 class GroupWriter:
@@ -114,6 +116,8 @@ class GroupWriter:
         self._tell_resent = resent
         self._resends = Resends(file, settings, lambda done, result: self._resent.append((done, result)))
         self._settle_at: float | None = monotonic()
+        # How long the last write took.
+        self._sync_s = 0.0
         self._broken = False
         self._refusing = Refusing(file)
         # The last group found no room on the disk; nobody may send another one until it is known that there is some.
@@ -212,7 +216,9 @@ class GroupWriter:
             if not entries:
                 room = self._has_room_again() or room
             if bodies or room or self._file.unfinished(now_us):
+                begun = monotonic()
                 settled = self._file.write(bodies, now_us, self._aside)
+                self._sync_s = monotonic() - begun
         except NotStored as not_stored:
             return [Outcome.FULL] * len(entries), set(), False, not_stored
         except Exception as error:  # noqa: BLE001 - a defect must not leave logins unanswered either
@@ -321,7 +327,7 @@ class GroupWriter:
 
     def _report(self, entries: list[Entry], outcomes: list[Outcome], settled: set[int], *, room: bool) -> None:
         file = self._file
-        self._send_report(Report(entries, outcomes, settled, room, file.meta, file.bytes_waiting))
+        self._send_report(Report(entries, outcomes, settled, room, file.meta, file.bytes_waiting, self._sync_s))
 
 
 def _unexpected(error: Exception) -> Unsure:
