@@ -37,17 +37,23 @@ Each service serves three paths on one address, `[metrics]` in its settings:
 | lastlogin-producer | `127.0.0.1:9468` | for Prometheus | 503: restart it | 503: logins are not taken on |
 | lastlogin-consumer | `127.0.0.1:9469` | for Prometheus | 503: restart it | 503: rows are not written |
 
-Both health paths answer with JSON, and with sentences in `reasons` when something is wrong. The producer is ready
-without Kafka: its spool takes the logins meanwhile. That Cassandra is away the running consumer notices by the first
-row that it cannot write: until a login comes it stays ready.
+Both health paths answer with JSON, and with sentences in `reasons` when something is wrong. systemd's watchdog is fed
+for as long as `/livez` answers 200. A producer is not ready when its disk or its second process has not answered for 2 s,
+and not alive after 60 s. It is ready without Kafka: its spool takes the logins meanwhile. That Cassandra is away the
+running consumer notices by the first row that it cannot write: until a login comes it stays ready.
 
 What to look at first:
 
-- `lastlogin_producer_spool_oldest_age_seconds` grows while Kafka takes nothing; it is a fraction of a second else.
-- `lastlogin_producer_spool_bytes / lastlogin_producer_spool_max_bytes`, and the same with rows: at 1 logins are
-  refused, that is, no longer recorded.
+- `lastlogin_producer_ready` is 1; else logins are not taken on, and `/readyz` says why.
+- `rate(lastlogin_producer_logins_total[5m])` by `service`: logins that are recorded. A service of a backend that has
+  none while others have some is Dovecot's configuration there.
 - `rate(lastlogin_producer_dict_commit_reply_seconds_count{reply!="stored"}[5m])` should be 0: each one is a login that
   is not recorded, or perhaps not.
+- `lastlogin_producer_spool_oldest_age_seconds` grows while Kafka takes nothing; it is a fraction of a second else.
+- `lastlogin_producer_spool_used_ratio`: at 1 logins are refused, that is, no longer recorded.
+- `lastlogin_producer_spool_sync_seconds`: how fast the disk is that each login waits for.
+- `lastlogin_producer_clock_seconds - timestamp(lastlogin_producer_clock_seconds)`: by how much a backend's clock is ahead
+  of Prometheus's; what is behind loses against newer logins, 5 minutes ahead is set aside.
 - `lastlogin_producer_quarantined_total` grows when Dovecot writes keys that no pattern of `[dicts]` fits.
 - `lastlogin_consumer_lag_seconds`: how old the oldest login is that the table does not show yet; it grows while
   Cassandra takes nothing, and is 0 when all is written.
@@ -93,7 +99,7 @@ def _table(prefix: str, add: Callable[[CollectorRegistry], object], registry: Co
     own = sorted((metric for metric in registry.collect() if metric.name.startswith(prefix)), key=_exposed_name)
     rows = "".join(
         f"| `{_exposed_name(metric)}` | {metric.type} | {', '.join(_labels(metric, declared.get(metric.name, ())))} "
-        f"| {metric.documentation} |\n"
+        f"| {metric.documentation}{_buckets(metric)} |\n"
         for metric in own
     )
     return f"\n| name | type | labels | |\n|---|---|---|---|\n{rows}"
@@ -101,6 +107,11 @@ def _table(prefix: str, add: Callable[[CollectorRegistry], object], registry: Co
 
 def _exposed_name(metric: Metric) -> str:
     return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+
+def _buckets(metric: Metric) -> str:
+    bounds = dict.fromkeys(sample.labels["le"] for sample in metric.samples if "le" in sample.labels)
+    return f" Buckets: {', '.join(f'{float(bound):g}' for bound in bounds if bound != '+Inf')}." if bounds else ""
 
 
 def _declared_labels(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:
