@@ -64,6 +64,12 @@ bench-latency: ## from the login to its row, through both services (4 minutes; n
 	$(COMPILER)
 	@exec $(BIN)/python -m benchmarks.latency $(BENCH)
 
+.PHONY: bench-metrics
+bench-metrics: ## what a scrape takes, and what counting costs of a batch (1 minute; nothing else should run)
+	$(SETUP)
+	$(COMPILER)
+	@exec $(BIN)/python -m benchmarks.metrics $(BENCH)
+
 .PHONY: bench-audit
 bench-audit: ## the audit of ten million events and a million rows (20 minutes; nothing else should run)
 	$(SETUP)

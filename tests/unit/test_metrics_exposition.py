@@ -2,15 +2,10 @@
 
 import os
 import subprocess
-from collections.abc import Callable
-from functools import partial
 
-import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
-from lastlogin_consumer.lag import Lag
 from lastlogin_consumer.metrics import PREFIX as CONSUMER
-from lastlogin_consumer.metrics import ConsumerMetrics
 from lastlogin_producer.dictproto import REFUSAL_REASONS
 from lastlogin_producer.metrics import PREFIX as PRODUCER
 from lastlogin_producer.metrics import ProducerMetrics, Sources
@@ -19,7 +14,9 @@ from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.serving import CLOSE_REASONS
 from lastlogin_schemas.event import QUARANTINE_REASONS
 from lastlogin_service.endpoint import new_registry
-from lastlogin_service.histogram import Histogram
+from tests.support.bench import Bench
+from tests.support.logins import login
+from tests.support.memory import until
 
 
 def _producer(sources: Sources | None = None) -> CollectorRegistry:
@@ -50,31 +47,38 @@ def _busy_producer(logins: int, connections: int) -> CollectorRegistry:
     return _producer(sources)
 
 
-def _busy_consumer() -> CollectorRegistry:
-    registry = new_registry(CONSUMER, "1.2.3")
-    metrics = ConsumerMetrics(registry)
-    metrics.watch("lastlogin.events", lambda: {0: Lag(4, 1.5), 11: Lag(0, 0.0)}, lambda: True, lambda: False)
-    metrics.totals.written += 3
-    metrics.totals.set_aside["future"] += 1
-    for each in vars(metrics).values():
-        for histogram in each.values() if isinstance(each, dict) else [each]:
-            if isinstance(histogram, Histogram):
-                histogram.observe(0.3)
-    return registry
-
-
-@pytest.mark.parametrize(
-    "registry_of",
-    [_producer, partial(_busy_producer, 1_000, 10), _busy_consumer],
-    ids=["idle producer", "producer", "consumer"],
-)
-def test_promtool_finds_nothing_wrong(registry_of: Callable[[], CollectorRegistry]) -> None:
-    """Names, units, HELP and types are as Prometheus wants them: `promtool check metrics` says nothing at all."""
+def _promtool(registry: CollectorRegistry) -> tuple[int, str]:
+    """Exit code of `promtool check metrics`, and all that it says."""
     checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=generate_latest(registry_of()), check=False, capture_output=True
+        ["promtool", "check", "metrics"],
+        input=generate_latest(registry),
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
+    return checked.returncode, checked.stdout.decode()
 
-    assert (0, b"", b"") == (checked.returncode, checked.stdout, checked.stderr)
+
+def test_promtool_finds_nothing_wrong_with_the_producer() -> None:
+    """Names, units, HELP and types are as Prometheus wants them, before anything happens and afterwards."""
+    assert (0, "") == _promtool(_producer())
+    assert (0, "") == _promtool(_busy_producer(1_000, 10))
+
+
+async def test_promtool_finds_nothing_wrong_with_the_consumer() -> None:
+    """The same, with partitions that are read, rows that are written and a record that is set aside."""
+    bench = Bench()
+    assert (0, "") == _promtool(bench.registry)
+    partitions = [bench.partition(login("a"), None), bench.partition(login("b"))]
+    bench.start()
+    await until(lambda: [2, 1] == [partition.watermark for partition in partitions])
+    bench.metrics.end_to_end.observe(0.3)
+    bench.metrics.cassandra_write["acknowledged"].observe(0.002)
+
+    assert (0, "") == _promtool(bench.registry)
+    assert 2.0 == bench.registry.get_sample_value(f"{CONSUMER}_rows_written_total")
+    await bench.assignment.abandon()
+    bench.assignment.failed.cancel()
 
 
 def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
