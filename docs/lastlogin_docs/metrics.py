@@ -38,9 +38,9 @@ Each service serves three paths on one address, `[metrics]` in its settings:
 | lastlogin-consumer | `127.0.0.1:9469` | for Prometheus | 503: restart it | 503: rows are not written |
 
 Both health paths answer with JSON, and with sentences in `reasons` when something is wrong. systemd's watchdog is fed
-for as long as `/livez` answers 200. A producer is not ready when its disk or its second process has not answered for 2 s,
-and not alive after 60 s. It is ready without Kafka: its spool takes the logins meanwhile. That Cassandra is away the
-running consumer notices by the first row that it cannot write: until a login comes it stays ready.
+for as long as `/livez` answers 200. A producer is not ready when its disk or its second process has not answered for
+2 s, and not alive after 60 s. It is ready without Kafka: its spool takes the logins meanwhile. That Cassandra is away
+the running consumer notices by the first row that it cannot write: until a login comes it stays ready.
 
 What to look at first:
 
@@ -52,8 +52,8 @@ What to look at first:
 - `lastlogin_producer_spool_oldest_age_seconds` grows while Kafka takes nothing; it is a fraction of a second else.
 - `lastlogin_producer_spool_used_ratio`: at 1 logins are refused, that is, no longer recorded.
 - `lastlogin_producer_spool_sync_seconds`: how fast the disk is that each login waits for.
-- `lastlogin_producer_clock_seconds - timestamp(lastlogin_producer_clock_seconds)`: by how much a backend's clock is ahead
-  of Prometheus's; what is behind loses against newer logins, 5 minutes ahead is set aside.
+- `lastlogin_producer_clock_seconds - timestamp(lastlogin_producer_clock_seconds)`: by how much a backend's clock is
+  ahead of Prometheus's. Logins of one that is behind lose; of one that is 5 minutes ahead they are set aside.
 - `lastlogin_producer_quarantined_total` grows when Dovecot writes keys that no pattern of `[dicts]` fits.
 - `lastlogin_consumer_lag_seconds`: how old the oldest login is that the table does not show yet; it grows while
   Cassandra takes nothing, and is 0 when all is written.
