@@ -30,7 +30,7 @@ class ServiceManager:
             except BlockingIOError:
                 return found
 
-    def wait_for(self, message: str, deadline_s: float = 10.0) -> None:
+    def wait_for(self, message: str, deadline_s: float = 30.0) -> None:
         """Read until `message` begins one, whatever else comes meanwhile. Raises TimeoutError."""
         ends_at = time.monotonic() + deadline_s
         while True:
