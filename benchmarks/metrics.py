@@ -69,13 +69,15 @@ def _scrape(port: int) -> tuple[float, int]:
     return (time.perf_counter() - begun) * 1e3, sum(line[:1] != b"#" for line in body.splitlines())
 
 
-def _tell_scrapes(name: str, port: int) -> None:
+def _tell_scrapes(name: str, process: Process, port: int) -> None:
+    before = process.cpu_s()
     scrapes = [_scrape(port) for _ in range(SCRAPES)]
+    cpu_ms = (process.cpu_s() - before) / SCRAPES * 1e3
     taken = sorted(ms for ms, _ in scrapes)
     most = taken[SCRAPES // 20 : -SCRAPES // 20]
     click.echo(
         f"  {name:24} {scrapes[-1][1]:4} series, {spread(most, ' ms', 2)}, slowest {taken[-1]:.2f} ms, "
-        f"{median(taken) / LIMIT_MS:.2f} of the limit"
+        f"{median(taken) / LIMIT_MS:.2f} of the limit; {cpu_ms:.2f} ms of CPU"
     )
 
 
@@ -215,13 +217,13 @@ def main(rounds: int) -> None:
                 batches = process.sample("lastlogin_producer_spool_sync_rows_count") - before[1]
                 logins.append(answers.stored / batches)
                 whole.append((process.cpu_s() - before[0]) / batches * 1e6)
-            _tell_scrapes("producer", _PRODUCER_PORT)
+            _tell_scrapes("producer", process, _PRODUCER_PORT)
         for partitions in PARTITIONS:
             command = [sys.executable, "-m", "benchmarks.scraped_consumer", str(_CONSUMER_PORT), str(partitions)]
             consumer = Process(command, Path(name))
             try:
                 _wait_for(_CONSUMER_PORT)
-                _tell_scrapes(f"consumer, {partitions} partitions", _CONSUMER_PORT)
+                _tell_scrapes(f"consumer, {partitions} partitions", consumer, _CONSUMER_PORT)
             finally:
                 consumer.stop()
     click.echo("counting: alone, of all that a batch or a window costs")
