@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from lastlogin_stack.audited import Audited
-from lastlogin_stack.drill import layout_of
 from lastlogin_stack.layout import default_directory, layout_from
+from lastlogin_stack.own_servers import own_layout
 
 
 def test_servers_of_its_own(tmp_path: Path) -> None:
     """It never shares a directory with `make demo`, whatever the environment says: it damages what is there."""
-    own, told = layout_of({}), layout_of({"LASTLOGIN_STACK_DIR": str(tmp_path), "LASTLOGIN_STACK_PORT": "20000"})
+    own = own_layout({}, "drill", 17000)
+    told = own_layout({"LASTLOGIN_STACK_DIR": str(tmp_path), "LASTLOGIN_STACK_PORT": "20000"}, "drill", 17000)
 
     assert (own.directory, own.base_port) == (default_directory("drill"), 17000)
     assert own.directory != layout_from({}).directory

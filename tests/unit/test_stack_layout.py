@@ -23,6 +23,7 @@ def _ports(layout: Layout) -> set[int]:
         layout.lmtp_port,
         layout.producer_metrics_port,
         layout.consumer_metrics_port,
+        layout.prometheus_port,
         *(layout.cluster_port(node) for node in CLUSTER),
         *(layout.cluster_controller_port(node) for node in CLUSTER),
         layout.ring_port,
@@ -35,7 +36,7 @@ def test_ports_of_two_stacks() -> None:
     """Stacks whose base ports are 100 apart share no port, and within one all ports differ."""
     one, other = _ports(Layout(Path("/a"), 19000)), _ports(Layout(Path("/b"), 19100))
 
-    assert 21 == len(one)
+    assert 22 == len(one)
     assert set() == one & other
 
 

@@ -26,7 +26,7 @@ def main() -> None:
             parser.error(f"{name}: no such server; there are {', '.join(ALL_SERVERS)}")
     if arguments.wipe and (arguments.verb != "down" or arguments.servers):
         parser.error("--wipe goes with `down` of all servers")
-    # The three brokers and the three nodes are only started by name, but no verb leaves them behind.
+    # Prometheus, the three brokers and the three nodes are only started by name, but no verb leaves them behind.
     names = arguments.servers or list(SERVERS if arguments.verb == "up" else ALL_SERVERS)
 
     def act(layout: Layout) -> int:

@@ -20,6 +20,7 @@ from lastlogin_stack.errors import StackError
 from lastlogin_stack.jars import CASSANDRA_JARS, KAFKA_JARS, ensure
 from lastlogin_stack.kafka import CLUSTER, Kafka
 from lastlogin_stack.layout import Layout, layout_from
+from lastlogin_stack.prometheus import Prometheus
 from lastlogin_stack.server import Server
 from lastlogin_stack.services import (
     ConsumerService,
@@ -45,7 +46,7 @@ SERVERS: dict[str, Callable[[Layout], Server]] = {
 # Beside them; only started by name.
 BROKERS: dict[str, Callable[[Layout], Server]] = {f"kafka{node}": partial(Kafka, node=node) for node in CLUSTER}
 NODES: dict[str, Callable[[Layout], Server]] = {f"cassandra{node}": partial(Cassandra, node=node) for node in RING}
-ALL_SERVERS = SERVERS | BROKERS | NODES
+ALL_SERVERS = SERVERS | {"prometheus": Prometheus} | BROKERS | NODES
 _SERVICES = {"producer", "consumer"}
 _JARS = (
     {"kafka": KAFKA_JARS, "cassandra": CASSANDRA_JARS}

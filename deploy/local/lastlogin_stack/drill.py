@@ -7,33 +7,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
 from lastlogin_stack.audited import Audited, audited, settled
 from lastlogin_stack.cassandra import Cassandra
-from lastlogin_stack.commands import (
-    SERVERS,
-    lastlogin_command,
-    run,
-    running_servers,
-    start_pipeline,
-    stop_servers,
-    wipe,
-)
-from lastlogin_stack.dovecot import Dovecot, DovecotOptions, MailUser
+from lastlogin_stack.commands import lastlogin_command, run
+from lastlogin_stack.dovecot import Dovecot
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.kafka import Kafka
-from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout, default_directory, layout_from
+from lastlogin_stack.layout import Layout
 from lastlogin_stack.logins import Logins
+from lastlogin_stack.own_servers import UNDONE, own_layout, own_servers
 from lastlogin_stack.planted import lose_a_message, lose_rows, spool_says
 from lastlogin_stack.services import ConsumerService, ProducerService
 
 
 _FAILED = 1
 _PORT = 17000
-_USERS = 60
+_NAMES = [f"drill{number}" for number in range(1, 61)]
 # Each of them logs in by two services.
 _VICTIM, _OTHER, _LOSER = "drill1", "drill2", "drill3"
 _DOWN_S = 2.0
@@ -42,19 +33,12 @@ _LOGINS_BETWEEN = 50
 
 def main() -> None:
     """Run the drill and exit: 0 when all came out as it must, 1 when not, else as `lastlogin_stack` does."""
-    run(_drill, lambda: layout_of(os.environ), undone="its servers are stopped, and their data removed")
-
-
-def layout_of(environ: Mapping[str, str]) -> Layout:
-    """Return where the drill has its servers: a directory of its own, also where the environment names another one."""
-    found = layout_from({PORT_VARIABLE: str(_PORT)} | dict(environ))
-    directory = Path(environ[DIRECTORY_VARIABLE]) / "drill" if environ.get(DIRECTORY_VARIABLE) else None
-    return Layout((directory or default_directory("drill")).absolute(), found.base_port)
+    run(_drill, lambda: own_layout(os.environ, "drill", _PORT), undone=UNDONE)
 
 
 def _drill(layout: Layout) -> int:
     begun = time.monotonic()
-    with _servers(layout):
+    with own_servers(layout, _NAMES):
         passed = [_killed_in_turn(layout)]
         # What follows goes by what is there.
         if passed[0]:
@@ -66,34 +50,10 @@ def _drill(layout: Layout) -> int:
     return 0 if all(passed) else _FAILED
 
 
-@contextmanager
-def _servers(layout: Layout) -> Iterator[None]:
-    """Start everything, empty, and remove it all afterwards."""
-    _remove(layout, "left by a drill that was interrupted")
-    try:
-        start_pipeline(layout, [name for name in SERVERS if name != Dovecot.name])
-        # Their rows have addresses.
-        users = tuple(MailUser(f"drill{number}", "last-login/%s/%u/%r") for number in range(1, _USERS + 1))
-        dovecot = Dovecot(layout, DovecotOptions(users=users))
-        dovecot.start()
-        print(f"dovecot    ready in {dovecot.wait_ready():.1f} s on {dovecot.endpoint}\n", flush=True)
-        yield
-    finally:
-        _remove(layout, "done with it")
-
-
-def _remove(layout: Layout, why: str) -> None:
-    if running_servers(layout):
-        stop_servers(layout)
-    if layout.own_paths():
-        print(f"{why}: ", end="")
-        wipe(layout)
-
-
 def _killed_in_turn(layout: Layout) -> bool:
     print("1       users log in all the time, while each of the servers is killed (kill -9) and started again")
     servers = (ProducerService(layout), ConsumerService(layout), Kafka(layout), Cassandra(layout))
-    with Logins(layout, [f"drill{number}" for number in range(1, _USERS + 1)]) as logins:
+    with Logins(layout, _NAMES) as logins:
         logins.wait_for(_LOGINS_BETWEEN)
         for server in servers:
             before, begun = logins.count, time.monotonic()

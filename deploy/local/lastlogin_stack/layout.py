@@ -42,6 +42,7 @@ _OWN_NAMES = (
     "cassandra2",
     "cassandra3",
     "dovecot",
+    "prometheus",
     "services",
     "logs",
     "pids",
@@ -58,7 +59,7 @@ class Layout:
     Ports are `base_port` + 10 (POP3), 24 (LMTP), 42 (CQL), 43 (IMAP), 68 (the producer's metrics),
     69 (the consumer's metrics), 70 (Cassandra's storage), 71-73 (the cluster of three brokers), 74-76 (its
     controllers), 77-81 (the ring of three Cassandra nodes: CQL and storage of each on an address of its own, JMX of
-    each), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
+    each), 90 (Prometheus), 92 (Kafka), 93 (Kafka's controller), 99 (Cassandra's JMX).
     """
 
     directory: Path
@@ -145,6 +146,11 @@ class Layout:
     def consumer_metrics_port(self) -> int:
         """The port of the consumer's metrics and health."""
         return self.base_port + 69
+
+    @property
+    def prometheus_port(self) -> int:
+        """Prometheus's port."""
+        return self.base_port + 90
 
     @property
     def dict_socket(self) -> Path:

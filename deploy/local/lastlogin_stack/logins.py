@@ -33,7 +33,8 @@ class Logins:
         self._ended = Event()
         self._lock = Lock()
         self._threads = [Thread(target=self._log_in, args=(number,)) for number in range(_THREADS)]
-        self.count = 0
+        # When each of them that got in began, and the seconds until it was logged out again.
+        self.took: list[tuple[float, float]] = []
         self.failed = 0
 
     def __enter__(self) -> Self:
@@ -48,6 +49,11 @@ class Logins:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def count(self) -> int:
+        """How many have got in."""
+        return len(self.took)
+
     def wait_for(self, more: int) -> None:
         """Wait for so many more. Raises `StackError`."""
         end, deadline = self.count + more, time.monotonic() + _DEADLINE_S
@@ -61,6 +67,7 @@ class Logins:
         for user, log_in in zip(cycle(own), cycle((*[imap_login] * len(own), *[pop3_login] * len(own)))):
             if self._ended.wait(_PAUSE_S):
                 return
+            began, begun = time.time(), time.monotonic()
             try:
                 log_in(self._layout, user)
             except (imaplib.IMAP4.error, poplib.error_proto, OSError):
@@ -68,4 +75,4 @@ class Logins:
                     self.failed += 1
             else:
                 with self._lock:
-                    self.count += 1
+                    self.took.append((began, time.monotonic() - begun))
