@@ -6,76 +6,94 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lastlogin_stack.prometheus import TIMES_FASTER
 from lastlogin_stack.recording import Points, Recording, Stretch
 
 
-_BLUE, _GREEN, _ORANGE, _RED, _GREY = "#1f77b4", "#2a9d4a", "#e08214", "#c62828", "#8a8f98"
+_BLUE, _GREEN, _ORANGE, _GREY = "#1f77b4", "#1b7837", "#f28e2b", "#c3c7ce"
+# By severity: while it is pending, and while it fires.
+_ALERT_COLORS = {"page": ("#f4b9b5", "#c62828"), "ticket": ("#fbe0b0", "#e6a117")}
+_ALERT_INCHES = 0.3
+# In units of the usual number of logins.
+_HIGHEST_RATE = 2.5
 
 
 def draw(seen: Recording, outages: Sequence[Stretch], logins: Points, picture: Path) -> None:
     """Write the picture. `logins` are those that got in, per second."""
-    alerts = sorted({each.what for each in seen.pending + seen.firing})
-    figure = Figure(figsize=(14, 8.4 + 0.28 * len(alerts)), dpi=100, layout="constrained")
-    rates, lag, spool, bars = figure.subplots(
-        4, sharex=True, height_ratios=[2.6, 1.7, 1.7, 0.5 + 0.28 * max(1, len(alerts))]
-    )
+    alerts = list(dict.fromkeys(each.what for each in seen.alerts if each.state == "firing"))
+    heights = [3.0, 1.7, 1.7, 0.4 + _ALERT_INCHES * len(alerts)]
+    figure = Figure(figsize=(14, sum(heights) + 2.2), dpi=100, layout="constrained")
+    rates, table, spool, bars = figure.subplots(4, sharex=True, height_ratios=heights)
 
-    _lines(rates, logins, "logins that got in", _GREY, width=5.0)
-    for name, color in (("acknowledged", _BLUE), ("published", _ORANGE), ("written", _GREEN)):
-        _lines(rates, seen.series[name], name, color)
-    usual = max((value for _, value in logins), default=1.0)
-    rates.set_ylim(0, 3 * usual)
-    rates.set_ylabel("per second")
-    rates.legend(loc="upper right", ncols=4, frameon=False)
-
-    _two(lag, seen, "lag", "not yet in the table")
-    _two(spool, seen, "spool", "not yet in Kafka")
-
-    for state, color in ((seen.pending, "#f2b8b5"), (seen.firing, _RED)):
-        for each in state:
-            bars.barh(alerts.index(each.what), each.ended - each.began, left=each.began, height=0.7, color=color)
-    bars.set_yticks(range(len(alerts)), alerts)
-    bars.set_ylim(len(alerts) - 0.4, -0.6)
-    bars.set_title("alerts: pending (light), firing (red)", loc="left", fontsize=11)
-
+    _draw_rates(rates, seen, logins)
+    _draw_backlog(table, seen, "lag_records", "lag_seconds")
+    table.set_title("Not yet in the table", loc="left")
+    _draw_backlog(spool, seen, "spool_rows", "spool_seconds")
+    spool.set_title("Not yet in Kafka, on the disk of the mail host", loc="left")
+    _draw_alerts(bars, seen, alerts)
     bars.set_xlim(0, seen.seconds)
     bars.set_xlabel("seconds")
-    for axes in (rates, lag, spool, bars):
-        axes.spines[["top", "right"]].set_visible(False)
+    for axes in (rates, table, spool, bars):
+        axes.spines["top"].set_visible(False)
         for away in outages:
-            axes.axvspan(away.began, away.ended, color="#d9d4f0", alpha=0.45, zorder=0, linewidth=0)
+            axes.axvspan(away.began, away.ended, color="#e4e0f5", zorder=0, linewidth=0)
     for away in outages:
         middle = (away.began + away.ended) / 2
-        rates.annotate(
-            f"no {away.what.capitalize()}",
-            (middle, 1),
-            (0, -6),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
+        rates.text(
+            middle,
+            0.97,
+            f"{away.what.capitalize()} is away",
+            transform=rates.get_xaxis_transform(),
             ha="center",
             va="top",
-            fontsize=13,
+            fontsize=14,
             fontweight="bold",
         )
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, facecolor="white")
 
 
-def _lines(axes: Axes, points: Points, label: str, color: str, width: float = 1.8) -> None:
-    alpha = 0.35 if width > 2 else 1.0
-    axes.plot([at for at, _ in points], [value for _, value in points], label=label, color=color, lw=width, alpha=alpha)
+def _draw_rates(axes: Axes, seen: Recording, logins: Points) -> None:
+    """One upon the other, each thinner than the one below: all are seen while they are the same."""
+    highest = _HIGHEST_RATE * max((value for _, value in logins), default=1.0)
+    for points, label, color, width in (
+        (logins, "users log in", _GREY, 9.0),
+        (seen.series["acknowledged"], "the producer acknowledges", _BLUE, 5.5),
+        (seen.series["published"], "Kafka has it", _ORANGE, 3.0),
+        (seen.series["written"], "Cassandra has it", _GREEN, 1.3),
+    ):
+        axes.plot(*_columns(points), label=label, color=color, linewidth=width, solid_capstyle="butt")
+    axes.set_ylim(0, highest)
+    axes.set_title("Logins per second", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False)
+    axes.spines["right"].set_visible(False)
 
 
-def _two(axes: Axes, seen: Recording, name: str, what: str) -> None:
-    """Draw how many and how old on two scales."""
-    axes.set_title(f"{what}: logins (left), age of the oldest in seconds (right, dashed)", loc="left", fontsize=11)
-    rows = seen.series[f"{name}_{'records' if name == 'lag' else 'rows'}"]
-    axes.fill_between([at for at, _ in rows], [value for _, value in rows], color=_BLUE, alpha=0.3, linewidth=0)
-    axes.set_ylabel("logins", color=_BLUE)
+def _draw_backlog(axes: Axes, seen: Recording, rows: str, age: str) -> None:
+    """How many wait, and for how long, on two scales."""
+    axes.fill_between(*_columns(seen.series[rows]), color=_BLUE, alpha=0.35, linewidth=0)
+    axes.set_ylabel("logins (area)", color=_BLUE)
     axes.set_ylim(bottom=0)
-    age = axes.twinx()
-    points = seen.series[f"{name}_seconds"]
-    age.plot([at for at, _ in points], [value for _, value in points], color=_ORANGE, lw=1.8, ls="--")
-    age.set_ylabel("seconds", color=_ORANGE)
-    age.set_ylim(bottom=0)
-    age.spines[["top"]].set_visible(False)
+    right = axes.twinx()
+    right.plot(*_columns(seen.series[age]), color=_ORANGE, linewidth=2)
+    right.set_ylabel("age of the oldest, s (line)", color=_ORANGE)
+    right.set_ylim(bottom=0)
+    right.spines["top"].set_visible(False)
+
+
+def _draw_alerts(axes: Axes, seen: Recording, alerts: list[str]) -> None:
+    for each in seen.alerts:
+        if each.what in alerts:
+            pending, firing = _ALERT_COLORS[each.severity]
+            color = firing if each.state == "firing" else pending
+            axes.barh(alerts.index(each.what), each.ended - each.began, left=each.began, height=0.7, color=color)
+    axes.set_yticks(range(len(alerts)), alerts)
+    axes.set_ylim(len(alerts) - 0.4, -0.6)
+    axes.set_title(
+        f"Alerts, {TIMES_FASTER} times as fast as shipped: pages red, tickets yellow; pending pale", loc="left"
+    )
+    axes.spines["right"].set_visible(False)
+
+
+def _columns(points: Points) -> tuple[list[float], list[float]]:
+    return [at for at, _ in points], [value for _, value in points]

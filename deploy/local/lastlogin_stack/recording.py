@@ -34,13 +34,20 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert(Stretch):
+    """An alert, `what` being its name, for as long as it was in one state: pending or firing."""
+
+    state: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
-    """Seconds since it began and values of each series; `pending` and `firing` are of alerts."""
+    """Seconds since it began and values of each series; alerts by the time when they came."""
 
     seconds: float
     series: dict[str, Points]
-    pending: list[Stretch]
-    firing: list[Stretch]
+    alerts: list[Alert]
 
     def most(self, name: str, within: Stretch) -> float:
         """Return the largest value of a series from the beginning of a stretch to its end; 0 without any."""
@@ -56,15 +63,12 @@ def recorded(prometheus: Prometheus, began: float, ended: float) -> Recording:
             yield series["metric"], [(at - began, float(value)) for at, value in series["values"]]
 
     series = {name: next((values for _, values in points(query)), []) for name, query in _SERIES.items()}
-    alerts = {
-        state: [
-            stretch
-            for labels, values in points(f'max by (alertname) (ALERTS{{alertstate="{state}"}})')
-            for stretch in _stretches(labels["alertname"], [at for at, _ in values])
-        ]
-        for state in ("pending", "firing")
-    }
-    return Recording(ended - began, series, **alerts)
+    alerts = [
+        Alert(labels["alertname"], first, last, labels["alertstate"], labels["severity"])
+        for labels, values in points("max by (alertname, alertstate, severity) (ALERTS)")
+        for first, last in _stretches([at for at, _ in values])
+    ]
+    return Recording(ended - began, series, sorted(alerts, key=lambda alert: alert.began))
 
 
 def per_second(moments: Sequence[float], began: float, seconds: float) -> Points:
@@ -75,8 +79,8 @@ def per_second(moments: Sequence[float], began: float, seconds: float) -> Points
     ]
 
 
-def _stretches(what: str, moments: Sequence[float]) -> Iterator[Stretch]:
-    """Steps that follow each other, as stretches."""
+def _stretches(moments: Sequence[float]) -> Iterator[tuple[float, float]]:
+    """Steps that follow each other, from the first to behind the last."""
     for _, group in groupby(enumerate(moments), key=lambda each: round(each[1] - each[0] * STEP_S)):
         steps = [at for _, at in group]
-        yield Stretch(what, steps[0], steps[-1] + STEP_S)
+        yield steps[0], steps[-1] + STEP_S
