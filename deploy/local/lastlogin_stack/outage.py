@@ -12,7 +12,7 @@ from statistics import median
 
 from lastlogin_stack.audited import audited, settled
 from lastlogin_stack.cassandra import Cassandra
-from lastlogin_stack.commands import run
+from lastlogin_stack.commands import run, start_pipeline
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.kafka import Kafka
 from lastlogin_stack.layout import Layout
@@ -20,7 +20,7 @@ from lastlogin_stack.logins import Logins
 from lastlogin_stack.own_servers import UNDONE, own_layout, own_servers
 from lastlogin_stack.picture import draw
 from lastlogin_stack.prometheus import TIMES_FASTER, Prometheus
-from lastlogin_stack.recording import Recording, Stretch, per_second, recorded
+from lastlogin_stack.recording import Alert, Recording, Stretch, per_second, recorded
 from lastlogin_stack.server import Server
 
 
@@ -56,11 +56,13 @@ def picture_file(layout: Layout, chosen: str) -> Path:
 def _demo(layout: Layout) -> int:
     begun = time.monotonic()
     picture = picture_file(layout, os.environ.get(OUT_VARIABLE, ""))
-    with own_servers(layout, _NAMES, beside=[Prometheus.name]):
+    with own_servers(layout, _NAMES):
+        # Not before: that nothing was there yet would be an outage, too.
+        start_pipeline(layout, [Prometheus.name])
         with Logins(layout, _NAMES) as logins:
             watch = _Watch(layout, logins)
             print(
-                "Users log in by IMAP and POP3 all the time. The alerts are those of deploy/prometheus, "
+                "\nUsers log in by IMAP and POP3 all the time. The alerts are those of deploy/prometheus, "
                 f"{TIMES_FASTER} times as fast:\nwhat waits there for five minutes waits here for "
                 f"{300 / TIMES_FASTER:g} s.\n"
             )
@@ -118,12 +120,17 @@ class _Watch:
             f"\n        logins  {len(took)} got in meanwhile, {failed} did not; "
             f"half of them took less than {1000 * median(took):.0f} ms, the slowest {1000 * max(took):.0f} ms"
         )
-        fired = [each for each in seen.alerts if each.state == "firing" and each.began >= away.began]
-        for each in fired:
-            ends = each.ended < seen.seconds - _BEHIND_S
+        fired: dict[str, tuple[Alert, Alert]] = {}
+        for each in seen.alerts:
+            if each.state == "firing" and each.began >= away.began:
+                first, _ = fired.setdefault(each.what, (each, each))
+                fired[each.what] = first, each
+        for first, last in fired.values():
+            after = max(0.0, last.ended - away.ended)
+            ended = f"had ended {after:.0f} s after {away.what} was back"
             print(
-                f"        alert   {each.what} ({each.severity}) fired after {each.began - away.began:.0f} s and "
-                + (f"ended {each.ended - away.ended:.0f} s after {away.what} was back" if ends else "fires on")
+                f"        alert   {first.what} ({first.severity}) fired after {first.began - away.began:.0f} s and "
+                + (ended if last.ended < seen.seconds - _BEHIND_S else "fires on")
             )
         whole = Stretch("", away.began, seen.seconds)
         rows = max(seen.most("lag_records", whole), seen.most("spool_rows", whole))
@@ -139,7 +146,7 @@ class _Watch:
             f"        backlog {rows:.0f} logins at most, the oldest {oldest:.0f} s old; "
             f"written {caught_up:.0f} s after {away.what} was back"
         )
-        problems = [f"{each} did not fire" for each in sorted(_PAGES[away.what] - {each.what for each in fired})]
+        problems = [f"{each} did not fire" for each in sorted(_PAGES[away.what] - set(fired))]
         problems += [f"{each} still fires after {_DEADLINE_S:g} s" for each in sorted(self._pages())]
         problems += [f"{failed} users did not get in"] if failed else []
         for problem in problems:
@@ -150,13 +157,15 @@ class _Watch:
     def _until(self, condition: Callable[[], bool]) -> None:
         """Tell of alerts until it holds, for two minutes at most."""
         deadline = time.monotonic() + _DEADLINE_S
-        while time.monotonic() < deadline and not condition():
+        while True:
             firing = self._prometheus.alerts(alertstate="firing")
             for name in sorted(firing - self._firing):
                 self._say(f"{name} fires")
             for name in sorted(self._firing - firing):
                 self._say(f"{name} has ended")
             self._firing = firing
+            if condition() or time.monotonic() > deadline:
+                return
             time.sleep(_POLL_S)
 
     def _pages(self) -> set[str]:

@@ -20,11 +20,11 @@ def own_layout(environ: Mapping[str, str], name: str, base_port: int) -> Layout:
 
 
 @contextmanager
-def own_servers(layout: Layout, users: Sequence[str], beside: Sequence[str] = ()) -> Iterator[None]:
-    """Start everything, empty, and what is named `beside`; remove it all afterwards."""
+def own_servers(layout: Layout, users: Sequence[str]) -> Iterator[None]:
+    """Start everything, empty; remove it all afterwards."""
     _remove(layout, "left by a run that was interrupted")
     try:
-        start_pipeline(layout, [*(name for name in SERVERS if name != Dovecot.name), *beside])
+        start_pipeline(layout, [name for name in SERVERS if name != Dovecot.name])
         # Their rows have addresses.
         known = tuple(MailUser(user, "last-login/%s/%u/%r") for user in users)
         dovecot = Dovecot(layout, DovecotOptions(users=known))

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import yaml
 
 from lastlogin_stack.errors import NotReady, StackError
-from lastlogin_stack.layout import PROJECT_ROOT, Layout
+from lastlogin_stack.layout import PROJECT_ROOT
 from lastlogin_stack.server import PROBE_TIMEOUT_S, Server, find_program
 
 
@@ -19,20 +19,22 @@ SHIPPED = PROJECT_ROOT / "deploy" / "prometheus"
 RULES = "lastlogin.rules.yml"
 # A second stands for a minute: a whole outage of an hour, which every alert must tell of, takes a minute.
 TIMES_FASTER = 60
+# Not faster by as much: it is also the time within which a service must answer, here beside all the others.
+_SCRAPE_INTERVAL = "1s"
 
 _MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
 _DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
-# What an alert waits, how often is scraped and evaluated; ranges, steps and offsets of expressions.
+# What an alert waits, how often a group is evaluated; ranges, steps and offsets of expressions.
 _TIMES = re.compile(
-    rf"\b(?:for|keep_firing_for|\w*interval|\w*timeout):\s*{_DURATION.pattern}"
+    rf"\b(?:for|keep_firing_for|interval):\s*{_DURATION.pattern}"
     rf"|\boffset\s+{_DURATION.pattern}|\[{_DURATION.pattern}(?::(?:{_DURATION.pattern})?)?\]"
 )
 # The age from which something is late enough for an alert. Not the 5 s of the promise: logins come no faster.
 _AGE = re.compile(r"((?:lag|age)_seconds(?::max)?\s*>\s*(?:bool\s+)?)(\d{2,})\b")
 
 
-def scaled(text: str, times_faster: int) -> str:
-    """Return a configuration or rules of Prometheus of which all that takes time takes only a part of it."""
+def scaled(text: str, times_faster: int = TIMES_FASTER) -> str:
+    """Return rules of Prometheus of which all that takes time takes only a part of it."""
 
     def shorter(found: re.Match[str]) -> str:
         total_ms = sum(int(number) * _MS[unit] for number, unit in re.findall(r"(\d+)([a-z]+)", found[0]))
@@ -43,13 +45,9 @@ def scaled(text: str, times_faster: int) -> str:
 
 
 class Prometheus(Server):
-    """Debian's Prometheus on `layout.prometheus_port`, `times_faster` than as shipped."""
+    """Debian's Prometheus on `layout.prometheus_port`."""
 
     name = "prometheus"
-
-    def __init__(self, layout: Layout, times_faster: int = TIMES_FASTER) -> None:
-        super().__init__(layout)
-        self._times_faster = times_faster
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -67,15 +65,13 @@ class Prometheus(Server):
         for job in jobs:
             for each in job["static_configs"]:
                 each["targets"] = [f"{self.address}:{ports[job['job_name']]}"]
-        # Of what it leaves out it must be told: the defaults would not be in less time.
-        times = {"scrape_interval": "1m", "evaluation_interval": "1m"} | shipped["global"]
-        ours = {"global": times, "rule_files": [RULES], "scrape_configs": jobs}
-        return scaled(yaml.safe_dump(ours, sort_keys=False), self._times_faster)
+        times = {"scrape_interval": _SCRAPE_INTERVAL, "evaluation_interval": _SCRAPE_INTERVAL}
+        return str(yaml.safe_dump({"global": times, "rule_files": [RULES], "scrape_configs": jobs}, sort_keys=False))
 
     def prepare(self) -> None:
         """Write configuration and rules, and have promtool look at them. Raises `StackError`."""
         (self.directory / "prometheus.yml").write_text(self.configuration(), "utf-8")
-        (self.directory / RULES).write_text(scaled((SHIPPED / RULES).read_text("utf-8"), self._times_faster), "utf-8")
+        (self.directory / RULES).write_text(scaled((SHIPPED / RULES).read_text("utf-8")), "utf-8")
         check = [find_program("promtool"), "check", "config", "prometheus.yml"]
         done = subprocess.run(check, cwd=self.directory, capture_output=True, text=True, check=False)
         if done.returncode:
