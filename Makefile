@@ -30,6 +30,11 @@ audit-drill: ## kill the servers under logins, plant losses: the audit names the
 	$(SETUP)
 	@exec $(BIN)/python -m lastlogin_stack.drill
 
+.PHONY: outage-demo
+outage-demo: ## stop Cassandra, then Kafka for a minute under logins: what alerts, what waits, a picture of it (OUT=FILE; 6 minutes)
+	$(SETUP)
+	@exec $(BIN)/python -m lastlogin_stack.outage
+
 .PHONY: test
 test: test-unit ## every test: those without servers, then those against real ones that it starts and stops, in two halves at once
 	@exec $(BIN)/python -m tests.support.beside

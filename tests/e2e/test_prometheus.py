@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.request import urlopen
@@ -12,6 +13,7 @@ import pytest
 from lastlogin_schemas.topics import EVENTS
 from lastlogin_stack.layout import Layout
 from lastlogin_stack.prometheus import RULES, SHIPPED, Prometheus
+from lastlogin_stack.recording import STEP_S, Stretch, recorded
 from tests.support.dict_client import Load
 from tests.support.process import halted, wait_until
 from tests.support.servers import Running
@@ -49,6 +51,7 @@ def test_prometheus_sees_an_outage_begin_and_end(prometheus: Prometheus, servers
 
     Neither service has more than 300 series and 4 for each partition.
     """
+    began = time.time()
     with Load(servers.layout.dict_socket, "prometheus-", pause_s=0.02) as load:
         load.wait_until(lambda load: len(load.acknowledged) >= 100)
         wait_until(lambda: _values(prometheus, "up") == dict.fromkeys(_JOBS, 1.0))
@@ -71,4 +74,10 @@ def test_prometheus_sees_an_outage_begin_and_end(prometheus: Prometheus, servers
             wait_until(lambda: _PAGES & prometheus.alerts(alertstate="pending") != set())
             wait_until(lambda: prometheus.alerts(alertstate="firing", severity="page") >= _PAGES)
         wait_until(lambda: _PAGES & prometheus.alerts() == set())
+    seen = recorded(prometheus, began, time.time())
+
+    assert {("LastLoginNothingWritten", state) for state in ("pending", "firing")} <= {
+        (each.what, each.state) for each in seen.alerts if 0 < each.began < each.ended <= seen.seconds + STEP_S
+    }
+    assert 0 < seen.most("lag_seconds", Stretch("", 0, seen.seconds)) < seen.seconds
     assert [] == load.other_replies

@@ -1,27 +1,35 @@
 """What became of outages, as one picture: rates, what is behind, what waits on the mail host, alerts."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
+from lastlogin_stack.layout import PROJECT_ROOT
 from lastlogin_stack.prometheus import TIMES_FASTER
 from lastlogin_stack.recording import Points, Recording, Stretch
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 _BLUE, _GREEN, _ORANGE, _GREY = "#1f77b4", "#1b7837", "#f28e2b", "#c3c7ce"
 # By severity: while it is pending, and while it fires.
 _ALERT_COLORS = {"page": ("#f4b9b5", "#c62828"), "ticket": ("#fbe0b0", "#e6a117")}
-_ALERT_INCHES = 0.3
+_ALERT_INCHES = 0.27
 # In units of the usual number of logins.
 _HIGHEST_RATE = 2.5
 
 
 def draw(seen: Recording, outages: Sequence[Stretch], logins: Points, picture: Path) -> None:
     """Write the picture. `logins` are those that got in, per second."""
+    # Where it keeps what it knows of fonts: else in the home directory, to which nothing of ours is written.
+    os.environ.setdefault("MPLCONFIGDIR", str(PROJECT_ROOT / ".cache" / "matplotlib"))
+    from matplotlib.figure import Figure  # noqa: PLC0415 - looks at the variable when it is imported
+
     alerts = list(dict.fromkeys(each.what for each in seen.alerts if each.state == "firing"))
-    heights = [3.0, 1.7, 1.7, 0.4 + _ALERT_INCHES * len(alerts)]
+    heights = [2.6, 1.5, 1.5, 0.4 + _ALERT_INCHES * len(alerts)]
     figure = Figure(figsize=(14, sum(heights) + 2.2), dpi=100, layout="constrained")
     rates, table, spool, bars = figure.subplots(4, sharex=True, height_ratios=heights)
 
@@ -53,7 +61,7 @@ def draw(seen: Recording, outages: Sequence[Stretch], logins: Points, picture: P
     figure.savefig(picture, facecolor="white")
 
 
-def _draw_rates(axes: Axes, seen: Recording, logins: Points) -> None:
+def _draw_rates(axes: "Axes", seen: Recording, logins: Points) -> None:
     """One upon the other, each thinner than the one below: all are seen while they are the same."""
     highest = _HIGHEST_RATE * max((value for _, value in logins), default=1.0)
     for points, label, color, width in (
@@ -69,7 +77,7 @@ def _draw_rates(axes: Axes, seen: Recording, logins: Points) -> None:
     axes.spines["right"].set_visible(False)
 
 
-def _draw_backlog(axes: Axes, seen: Recording, rows: str, age: str) -> None:
+def _draw_backlog(axes: "Axes", seen: Recording, rows: str, age: str) -> None:
     """How many wait, and for how long, on two scales."""
     axes.fill_between(*_columns(seen.series[rows]), color=_BLUE, alpha=0.35, linewidth=0)
     axes.set_ylabel("logins (area)", color=_BLUE)
@@ -81,7 +89,7 @@ def _draw_backlog(axes: Axes, seen: Recording, rows: str, age: str) -> None:
     right.spines["top"].set_visible(False)
 
 
-def _draw_alerts(axes: Axes, seen: Recording, alerts: list[str]) -> None:
+def _draw_alerts(axes: "Axes", seen: Recording, alerts: list[str]) -> None:
     for each in seen.alerts:
         if each.what in alerts:
             pending, firing = _ALERT_COLORS[each.severity]
