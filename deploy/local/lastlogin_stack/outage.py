@@ -66,6 +66,7 @@ def _demo(layout: Layout) -> int:
                 f"{TIMES_FASTER} times as fast:\nwhat waits there for five minutes waits here for "
                 f"{300 / TIMES_FASTER:g} s.\n"
             )
+            watch.begin()
             watch.wait(_CALM_S)
             passed = []
             for server in (Cassandra(layout), Kafka(layout)):
@@ -89,6 +90,14 @@ class _Watch:
         self._firing: set[str] = set()
         self.began = time.time()
         self.outages: list[Stretch] = []
+
+    def begin(self) -> None:
+        """Wait until Prometheus no longer finds that at first there was nothing, and begin then."""
+        deadline = time.monotonic() + _DEADLINE_S
+        time.sleep(_CALM_S / 2)
+        while self._prometheus.alerts(severity="page") and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        self.began = time.time()
 
     def recorded(self) -> Recording:
         """Return what Prometheus has seen since it began."""

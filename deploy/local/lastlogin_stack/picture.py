@@ -18,6 +18,8 @@ _BLUE, _GREEN, _ORANGE, _GREY = "#1f77b4", "#1b7837", "#f28e2b", "#c3c7ce"
 # By severity: while it is pending, and while it fires.
 _ALERT_COLORS = {"page": ("#f4b9b5", "#c62828"), "ticket": ("#fbe0b0", "#e6a117")}
 _ALERT_INCHES = 0.27
+# How high it is written that a line goes far above.
+_PEAK_AT = {_GREEN: 0.82, _ORANGE: 0.72, _BLUE: 0.62, _GREY: 0.52}
 # In units of the usual number of logins.
 _HIGHEST_RATE = 2.5
 
@@ -71,6 +73,9 @@ def _draw_rates(axes: "Axes", seen: Recording, logins: Points) -> None:
         (seen.series["written"], "Cassandra has it", _GREEN, 1.3),
     ):
         axes.plot(*_columns(points), label=label, color=color, linewidth=width, solid_capstyle="butt")
+        at, peak = max(points, key=lambda point: point[1], default=(0.0, 0.0))
+        if peak > highest:
+            axes.text(at + 4, _PEAK_AT[color] * highest, f"up to {peak:.0f}/s", color=color, fontsize=12)
     axes.set_ylim(0, highest)
     axes.set_title("Logins per second", loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False)
