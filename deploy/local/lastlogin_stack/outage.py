@@ -135,11 +135,10 @@ class _Watch:
                 first, _ = fired.setdefault(each.what, (each, each))
                 fired[each.what] = first, each
         for first, last in fired.values():
-            after = max(0.0, last.ended - away.ended)
-            ended = f"had ended {after:.0f} s after {away.what} was back"
+            ended = f"had ended {max(0.0, last.ended - away.ended):.0f} s after {away.what} was back"
             print(
                 f"        alert   {first.what} ({first.severity}) fired after {first.began - away.began:.0f} s and "
-                + (ended if last.ended < seen.seconds - _BEHIND_S else "fires on")
+                + ("fires on" if first.what in self._firing else ended)
             )
         whole = Stretch("", away.began, seen.seconds)
         rows = max(seen.most("lag_records", whole), seen.most("spool_rows", whole))
