@@ -73,9 +73,10 @@ def _draw_rates(axes: "Axes", seen: Recording, logins: Points) -> None:
         (seen.series["written"], "Cassandra has it", _GREEN, 1.3),
     ):
         axes.plot(*_columns(points), label=label, color=color, linewidth=width, solid_capstyle="butt")
-        if above := [point for point in points if point[1] > highest]:
-            peak = max(value for _, value in above)
-            axes.text(above[-1][0] + 3, _PEAK_AT[color] * highest, f"up to {peak:.0f}/s", color=color, fontsize=12)
+        peak_at, peak = max(points, key=lambda point: point[1], default=(0.0, 0.0))
+        if peak > highest:
+            down_at = next((at for at, value in points if at > peak_at and value <= highest), peak_at)
+            axes.text(down_at + 3, _PEAK_AT[color] * highest, f"up to {peak:.0f}/s", color=color, fontsize=12)
     axes.set_ylim(0, highest)
     axes.set_title("Logins per second", loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False)
