@@ -28,7 +28,7 @@ class Outage:
         while True:
             away = self._away()
             if away and not self._told_away:
-                _log.warning("Cannot read, records wait in Kafka", action="kafka_away", why=self._why())
+                _log.error("Cannot read, records wait in Kafka", action="kafka_away", why=self._why())
             elif self._told_away and not away:
                 _log.info("Kafka is back", action="kafka_back")
             self._told_away = away

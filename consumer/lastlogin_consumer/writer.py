@@ -346,7 +346,7 @@ class Writer:
         self._why = self._locked_out if self._locked_out is not None and all_given_up(error) else explain(error)
         if (suppressed := self._occasionally.suppressed((type(error).__name__, is_wrong(error)))) is not None:
             self._told_failing = True
-            _log.warning(
+            _log.error(
                 "Cassandra cannot be written to; waiting and trying again",
                 action="cassandra_failing",
                 why=self._why,

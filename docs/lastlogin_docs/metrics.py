@@ -121,7 +121,8 @@ def _declared_labels(registry: CollectorRegistry) -> dict[str, tuple[str, ...]]:
 
 
 def _labels(metric: Metric, declared: Iterable[str]) -> Iterator[str]:
-    values: dict[str, set[str]] = {name: set() for name in declared}
+    # A family that is made for each scrape declares its own.
+    values: dict[str, set[str]] = {name: set() for name in (*declared, *getattr(metric, "_labelnames", ()))}
     for sample in metric.samples:
         for name, value in sample.labels.items():
             values.setdefault(name, set()).add(value)

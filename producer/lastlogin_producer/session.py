@@ -29,6 +29,7 @@ from lastlogin_producer.publish_stats import PublishStats
 from lastlogin_producer.reading import Reading, Rewound
 from lastlogin_producer.spool import Kind, Spool
 from lastlogin_service.logs import Occasionally
+from lastlogin_service.tasks import cancel
 
 
 # In memory between spool and Kafka's acknowledgement, over all lanes: a second of the fastest drain. Each lane has
@@ -80,7 +81,7 @@ class Session:
         self._occasionally = occasionally
         self._stats = stats
         self._lanes: list[Lane] = []
-        self._reaching: dict[int, asyncio.Future[bool]] = {}
+        self._reaching: dict[int, asyncio.Task[bool]] = {}
 
     async def run(self) -> None:
         """Publish until there is reason to begin anew: other topics, or rows that wait again.
@@ -106,6 +107,9 @@ class Session:
 
         except* (TopicsChanged, Rewound):
             self._lanes.clear()
+        finally:
+            # Whoever closes the client closes the connections that it has, not one that is just being made.
+            await cancel(self._reaching.values())
 
     def _routes(self, partitions: dict[str, int]) -> dict[int, list[Lane]]:
         lanes = sum(partitions.values())
@@ -176,7 +180,7 @@ class Session:
         """Whether there is a connection to a broker; made once for all lanes, for aiokafka makes one at a time."""
         reaching = self._reaching.get(node)
         if reaching is None or reaching.done():
-            reaching = self._reaching[node] = asyncio.ensure_future(self._client.ready(node))
+            reaching = self._reaching[node] = asyncio.create_task(self._client.ready(node))
         return bool(await asyncio.shield(reaching))
 
     async def _watch_sender(self) -> None:

@@ -26,6 +26,6 @@ async def test_an_outage_is_said_once_and_so_is_its_end() -> None:
             await _turns()
     watching.cancel()
 
-    assert 2 * [("kafka_away", "warning", "no route"), ("kafka_back", "info", None)] == [
+    assert 2 * [("kafka_away", "error", "no route"), ("kafka_back", "info", None)] == [
         (line["action"], line["log_level"], line.get("why")) for line in said
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from lastlogin_schemas.topics import EVENTS
 from lastlogin_service.counting import counted
 from lastlogin_stack.auditor import Auditor, differences
-from lastlogin_stack.commands import SERVERS, lastlogin_command, run, running_servers, start_pipeline, stop_servers
+from lastlogin_stack.commands import lastlogin_command, run, running_servers, start_pipeline, stop_servers
 from lastlogin_stack.errors import StackError
 from lastlogin_stack.examples import DEADLINE_S, EXAMPLES, Example, StepResult, play
 from lastlogin_stack.layout import DIRECTORY_VARIABLE, PORT_VARIABLE, Layout
@@ -67,7 +67,9 @@ def _tell_ways(layout: Layout) -> None:
     print(f"Look it up:       {command} show {_SHOWN_USER}")
     print(f"Follow logins:    {command} tail")
     print(f"Numbers:          curl {' '.join(f'http://127.0.0.1:{port}/metrics' for port in ports)}")
-    print(f"Alerts, graphs:   http://{Prometheus(layout).endpoint}/ ({TIMES_FASTER} times as fast as in production)")
+    print(
+        f"Alerts, graphs:   http://{Prometheus(layout).endpoint}/classic/alerts ({TIMES_FASTER} times as fast as in production)"
+    )
     print(f"Doctors:          {producer} doctor --dovecot-config {layout.server_directory('dovecot') / 'dovecot.conf'}")
     print(f"                  {command} doctor --consumer {services / 'consumer.toml'}")
     print(f"Is any missing?   {command} audit")
@@ -87,7 +89,9 @@ def _servers(layout: Layout) -> Iterator[None]:
     before = running_servers(layout)
     keep = os.environ.get(KEEP_VARIABLE, "") not in ("", "0")
     try:
-        start_pipeline(layout, [*SERVERS, Prometheus.name])
+        start_pipeline(layout)
+        # Last: that nothing was there yet would be an outage to it.
+        start_pipeline(layout, [Prometheus.name])
         yield
     except BaseException:
         keep = False
