@@ -8,6 +8,7 @@ import structlog
 
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.settings import ProducerSettings
+from lastlogin_service.counting import counted
 from lastlogin_service.notify import Notifier
 from lastlogin_service.reload import reload_on_hangup, tell_what_waits
 
@@ -41,7 +42,7 @@ async def reload_rules(
         use(rules)
         set_level(new.log.level)
         _log.info(
-            f"Reloaded: {len(new.dicts)} dicts, {len(new.rules)} rules",
+            f"Reloaded: {counted(len(new.dicts), 'dict')}, {counted(len(new.rules), 'rule')}, level {new.log.level}",
             action="reloaded",
             dicts=sorted(new.dicts),
             rules=len(new.rules),

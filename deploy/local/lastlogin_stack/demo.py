@@ -67,9 +67,8 @@ def _tell_ways(layout: Layout) -> None:
     print(f"Look it up:       {command} show {_SHOWN_USER}")
     print(f"Follow logins:    {command} tail")
     print(f"Numbers:          curl {' '.join(f'http://127.0.0.1:{port}/metrics' for port in ports)}")
-    print(
-        f"Alerts, graphs:   http://{Prometheus(layout).endpoint}/classic/alerts ({TIMES_FASTER} times as fast as in production)"
-    )
+    alerts = f"http://{Prometheus(layout).endpoint}/classic/alerts"
+    print(f"Alerts, graphs:   {alerts} ({TIMES_FASTER} times as fast as in production)")
     print(f"Doctors:          {producer} doctor --dovecot-config {layout.server_directory('dovecot') / 'dovecot.conf'}")
     print(f"                  {command} doctor --consumer {services / 'consumer.toml'}")
     print(f"Is any missing?   {command} audit")
