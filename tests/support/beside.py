@@ -27,7 +27,9 @@ _ROWS = (
 )
 
 
-def _run(name: str, layout: Layout, arguments: Sequence[str], **variables: str) -> tuple[Popen[str], Thread]:
+def _run(
+    name: str, layout: Layout, arguments: Sequence[str], last: dict[str, str], **variables: str
+) -> tuple[Popen[str], Thread]:
     variables |= {DIRECTORY_VARIABLE: str(layout.directory), PORT_VARIABLE: str(layout.base_port)}
     process = Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
@@ -41,6 +43,7 @@ def _run(name: str, layout: Layout, arguments: Sequence[str], **variables: str) 
 
     def show() -> None:
         for line in process.stdout or ():
+            last[name] = line
             # Read on when nobody listens any more, as after Ctrl-C before a `| tee`: it still stops its servers.
             with suppress(BrokenPipeError):
                 sys.stdout.write(f"{name} | {line}")
@@ -63,10 +66,11 @@ def run(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], **vari
     beside = Layout(layout.directory.with_name(f"{layout.directory.name}-beside"), layout.base_port + 5 * PORT_SPAN)
     width = max(len(one[0]), len(other[0]))
     runs = []
+    last: dict[str, str] = {}
     with TemporaryDirectory(prefix="lastlogin-turns-") as turns:
         try:
             for (name, arguments), its in ((one, layout), (other, beside)):
-                runs.append(_run(name.ljust(width), its, ["--turns", turns, *arguments], **variables))
+                runs.append(_run(name.ljust(width), its, ["--turns", turns, *arguments], last, **variables))
             for process, _ in runs:
                 process.wait()
         except KeyboardInterrupt:
@@ -75,6 +79,9 @@ def run(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], **vari
         codes = [process.wait() for process, _ in runs]
     for _, shown in runs:
         shown.join()
+    # The result of the one that ended first is far above by now.
+    for name, line in last.items():
+        sys.stdout.write(f"{name} | {line}")
     return int(codes != [0, 0])
 
 
