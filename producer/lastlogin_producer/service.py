@@ -7,8 +7,6 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import ProcessCollector
-
 from lastlogin_producer.clock import WatchedClock
 from lastlogin_producer.events import EventRules
 from lastlogin_producer.health import Health
@@ -19,7 +17,7 @@ from lastlogin_producer.reload import reload_rules
 from lastlogin_producer.server import DictServer, ServerLimits
 from lastlogin_producer.settings import ProducerSettings
 from lastlogin_service import logs
-from lastlogin_service.endpoint import Endpoint, new_registry
+from lastlogin_service.endpoint import Endpoint, ProcessMetrics, new_registry
 from lastlogin_service.notify import Notifier, beat
 from lastlogin_service.signals import hangup_event, stop_event
 from lastlogin_service.tasks import cancel, unless
@@ -75,7 +73,7 @@ async def _serve(settings: ProducerSettings, reread: Callable[[], ProducerSettin
         health = Health(outbox, server, tasks)
         registry = new_registry(PREFIX, version("lastlogin"))
         ProducerMetrics(registry, _sources(settings, outbox, server, clock, health))
-        ProcessCollector(f"{PREFIX}_outbox", pid=lambda: outbox.pid, registry=registry)
+        ProcessMetrics(f"{PREFIX}_outbox", pid=lambda: outbox.pid, registry=registry)
         if notifier.heard:
             status = partial(_status, outbox, health)
             tasks.add(asyncio.create_task(beat(notifier, health.live, status), name="watchdog"))

@@ -8,6 +8,7 @@ Both health paths answer with JSON: `{"service": ..., "status": "ok"}`, or `"fai
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
@@ -37,11 +38,21 @@ _log = structlog.get_logger(__name__)
 def new_registry(prefix: str, version: str) -> CollectorRegistry:
     """Registry with what every service tells: `<prefix>_build_info`, and its process (`process_*`, `python_info`)."""
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+    ProcessMetrics(registry=registry)
     PlatformCollector(registry=registry)
     info = Gauge(f"{prefix}_build_info", "Version that runs; the value is always 1.", ["version"], registry=registry)
     info.labels(version).set(1)
     return registry
+
+
+class ProcessMetrics(ProcessCollector):
+    """The client's `process_*`, also where /proc shows processes and nothing else, as under systemd's ProcSubset=pid.
+
+    The client takes a /proc without `stat`, in which it looks for the time of the boot, for none at all.
+    """
+
+    def _boot_time(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Endpoint:

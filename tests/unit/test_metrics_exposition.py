@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from lastlogin_consumer.metrics import PREFIX as CONSUMER
@@ -13,7 +15,7 @@ from lastlogin_producer.outbox import SpoolLevels, State
 from lastlogin_producer.outcome import Outcome
 from lastlogin_producer.serving import CLOSE_REASONS
 from lastlogin_schemas.event import QUARANTINE_REASONS
-from lastlogin_service.endpoint import new_registry
+from lastlogin_service.endpoint import ProcessMetrics, new_registry
 from tests.support.bench import Bench
 from tests.support.logins import login
 from tests.support.memory import until
@@ -23,7 +25,7 @@ def _producer(sources: Sources | None = None) -> CollectorRegistry:
     """Everything that a producer exposes, its second process included."""
     registry = new_registry(PRODUCER, "1.2.3")
     ProducerMetrics(registry, sources)
-    ProcessCollector(f"{PRODUCER}_outbox", pid=os.getpid, registry=registry)
+    ProcessMetrics(f"{PRODUCER}_outbox", pid=os.getpid, registry=registry)
     return registry
 
 
@@ -79,6 +81,18 @@ async def test_promtool_finds_nothing_wrong_with_the_consumer() -> None:
     assert 2.0 == bench.registry.get_sample_value(f"{CONSUMER}_rows_written_total")
     await bench.assignment.abandon()
     bench.assignment.failed.cancel()
+
+
+def test_a_process_is_told_where_nothing_else_is(tmp_path: Path) -> None:
+    """In a /proc with processes and nothing else, as the units ask for (ProcSubset=pid): all, also when it started."""
+    (tmp_path / "self").symlink_to("/proc/self")
+    own, known = CollectorRegistry(), CollectorRegistry()
+    ProcessMetrics(proc=str(tmp_path), registry=own)
+    ProcessCollector(registry=known)
+
+    assert _series(known) == _series(own)
+    started = known.get_sample_value("process_start_time_seconds")
+    assert pytest.approx(started, abs=1.5) == own.get_sample_value("process_start_time_seconds")
 
 
 def _series(registry: CollectorRegistry) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
