@@ -30,7 +30,7 @@ def lag(watermark: int, end: int, appended_at: float | None, behind_since: float
 class Progress(NamedTuple):
     """What is told of a partition that is ours: lag and watermark, None before they are known.
 
-    `held` while it waits at a record that cannot be read.
+    `held` while it cannot be read on.
     """
 
     lag: Lag | None

@@ -187,7 +187,7 @@ class ConsumerMetrics(Collector):
         )
         held = _gauge_by_partition(
             "partition_held",
-            "1 while an assigned partition waits at a record that cannot be read (partition_held in the log), else 0.",
+            "1 while an assigned partition cannot be read on; why is in the log (partition_held). Else 0.",
         )
         for partition, (lag, done, is_held) in sorted(progress.items()):
             labels = [self._topic, str(partition)]

@@ -17,7 +17,7 @@ import structlog
 
 from lastlogin_consumer.breaker import Breaker
 from lastlogin_consumer.compact import Window, WindowLimits
-from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Record
+from lastlogin_consumer.decode import APPEND_TIME, Decoder, Login, Poison, Record
 from lastlogin_consumer.ends import Partition, SetAside, Table
 from lastlogin_consumer.errors import FetchFailed, OffsetLost, Unreadable
 from lastlogin_consumer.lag import Backlog, Lag, Progress
@@ -87,7 +87,7 @@ class PartitionPipeline:
         # When it last did some of its work, had none, or said why it could not.
         self._moved_at = stages.clock()
         self._fetch_limit = _FETCH_LIMIT
-        # Whether it waits at a record that cannot be read.
+        # Whether it cannot be read on.
         self._held = False
         self._stopping = self._writing = False
         # The wait that `stop_intake` ends; None while the pipeline does something else.
@@ -268,13 +268,7 @@ class PartitionPipeline:
             await self._stages.set_aside.send(poison)
             totals.set_aside.update(each.reason for each in poison)
             for each in poison:
-                self._say(
-                    "dead_lettered",
-                    self._stages.set_aside.sentence,
-                    reason=each.reason,
-                    offset=each.record.offset,
-                    event_id=self._stages.decoder.event_id(each.record),
-                )
+                self._say_set_aside(each)
         if logins:
             totals.written += len(logins) - len(refusals)
             self._stages.metrics.batch_rows.observe(len(logins))
@@ -381,9 +375,22 @@ class PartitionPipeline:
         self._held = True
         self._say("partition_held", "Cannot read on; trying again", position=self._position, why=why)
 
+    def _say_set_aside(self, poison: Poison) -> None:
+        stages = self._stages
+        # Once for each reason, not for each partition: all have those of one bad sender.
+        if (suppressed := stages.occasionally.suppressed(("dead_lettered", poison.reason))) is not None:
+            _log.warning(
+                stages.set_aside.sentence,
+                action="dead_lettered",
+                partition=self._partition.number,
+                suppressed=suppressed,
+                reason=poison.reason,
+                offset=poison.record.offset,
+                # To find it costs as much as to decode a record.
+                event_id=stages.decoder.event_id(poison.record),
+            )
+
     def _say(self, action: str, sentence: str, **context: object) -> None:
         partition = self._partition.number
-        # Once for each partition, dead letters once for each reason: all partitions have those of one bad sender.
-        suppressed = self._stages.occasionally.suppressed((action, context.get("reason", partition)))
-        if suppressed is not None:
+        if (suppressed := self._stages.occasionally.suppressed((action, partition))) is not None:
             _log.warning(sentence, action=action, partition=partition, suppressed=suppressed, **context)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from lastlogin_consumer.compact import WindowLimits
-from lastlogin_consumer.decode import Login
+from lastlogin_consumer.decode import Decoder, Login
 from lastlogin_consumer.metrics import Totals
 from lastlogin_schemas.address import column_bytes
 from lastlogin_schemas.event import LoginEvent
@@ -87,14 +87,17 @@ async def test_dead_letters_are_logged_by_reason(bench: Bench) -> None:
     assert {"dead_lettered"} == {line["action"] for line in said}
 
 
-async def test_dead_letters_are_logged_by_event(bench: Bench) -> None:
-    """Whose event can be read is named by its id, which is neither a user nor an address."""
+async def test_dead_letters_are_logged_by_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose event can be read is named by its id, no user and no address. For those without a line it is not read."""
     future = login("a", AT_US + 600_000_000, ip="192.0.2.1")._replace(event_id="0123456789abcdef" * 2)
-    bench.partition(b"not an event", future)
+    asked, event_id = [], Decoder.event_id
+    monkeypatch.setattr(Decoder, "event_id", lambda own, record: asked.append(record.offset) or event_id(own, record))
+    bench.partition(b"not an event", future, *[b"another"] * 100)
     with capture_logs() as said:
         bench.start()
-        await until(lambda: bench.partitions[0].watermark == 2)
+        await until(lambda: bench.partitions[0].watermark == 102)
 
+    assert [0, 1] == asked
     assert [(0, None), (1, future.event_id)] == [(line["offset"], line["event_id"]) for line in said]
 
 
