@@ -14,13 +14,20 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel `tasks` until all have ended, however they do.
 
     One time is not enough: `asyncio.wait_for` of Python 3.11, through which aiokafka connects, forgets a cancellation
-    that comes just when what it waits for has failed, and a task that tries again for ever goes on.
+    that comes just when what it waits for has failed, and a task that tries again for ever goes on. So whoever waits
+    here may be cancelled again, too: that is passed on, and raised when all have ended.
     """
     left = set(tasks)
+    cancelled: asyncio.CancelledError | None = None
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=_AGAIN_AFTER_S)
+        try:
+            _, left = await asyncio.wait(left, timeout=_AGAIN_AFTER_S)
+        except asyncio.CancelledError as again:
+            cancelled = again
+    if cancelled is not None:
+        raise cancelled
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:

@@ -36,6 +36,33 @@ async def test_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(both[1].exception(), OSError)
 
 
+async def test_cancel_of_tasks_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that ends others ends when they have, however often it is cancelled meanwhile."""
+    monkeypatch.setattr(tasks, "_AGAIN_AFTER_S", 0.01)
+    forgotten = 0
+
+    async def forgetful() -> None:
+        nonlocal forgotten
+        while forgotten < 5:
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                forgotten += 1
+
+    async def outer() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await tasks.cancel([inner])
+
+    inner, waiting = asyncio.create_task(forgetful()), asyncio.create_task(outer())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await tasks.cancel([waiting])
+
+    assert (True, True) == (inner.done(), waiting.cancelled())
+
+
 async def test_whole() -> None:
     """A cancelled one ends by itself in the time that it is given, and what it raises is let go; else it is ended."""
     ended = []
