@@ -147,7 +147,8 @@ def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     file.write_text("as it was")
-    monkeypatch.setattr(os, "fchmod", full)
+    # A server of files may say so only now.
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Exit) as end:
         metrics_file.write(file, text())
     assert (end.value.code, end.value.message) == (69, f"{file}: cannot be written: No space left on device")

@@ -23,6 +23,9 @@ def write(file: Path, text: str) -> None:
         with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
             os.fchmod(descriptor, _MODE)
             stream.write(text)
+            stream.flush()
+            # Else a power loss may leave the new name with nothing in it.
+            os.fsync(descriptor)
         part.replace(file)
     except OSError as error:
         part.unlink()
