@@ -20,6 +20,7 @@ from lastlogin_consumer.settings import ConsumerSettings
 from lastlogin_consumer.source import REBALANCE_TIMEOUT_MS, Source
 from lastlogin_consumer.stages import backoff, stages_of, writer_of
 from lastlogin_consumer.watchdog import STANDSTILL_S, Watchdog
+from lastlogin_service.counting import counted
 from lastlogin_service.endpoint import Endpoint, new_registry
 from lastlogin_service.exits import TEMPFAIL, Exit
 from lastlogin_service.kafka import client_options
@@ -109,10 +110,11 @@ class Consumer:
         ours = self._assignment.progress().values()
         lags = [each.lag for each in ours if each.lag is not None]
         records = sum(lag.records for lag in lags)
-        waiting = f"{len(ours)} partitions, {records} records wait" if ours else "no partitions"
+        waiting = counted(records, "record waits", "records wait")
+        waiting = f"{counted(len(ours), 'partition')}, {waiting}" if ours else "no partitions"
         if records:
             waiting += f", the oldest for {max(lag.seconds for lag in lags):.0f} s"
-        held = [f"{held} partitions held"] if (held := sum(each.held for each in ours)) else []
+        held = [f"{counted(held, 'partition')} held"] if (held := sum(each.held for each in ours)) else []
         return "; ".join([*self.not_live(), *self.not_ready(), *held, waiting])
 
     async def start(self) -> None:

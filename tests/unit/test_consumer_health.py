@@ -102,7 +102,7 @@ async def test_the_status_says_what_is_wrong_and_what_waits() -> None:
     bench.partitions[0].damaged = {2}
     bench.partitions[0].append(bench.partitions[0].records[0])
     await until(lambda: bench.assignment.progress()[0].held)
-    assert f"{reason}; 1 partitions held; 2 partitions, 1 records wait, the oldest for 0 s" == consumer.status()
+    assert f"{reason}; 1 partition held; 2 partitions, 1 record waits, the oldest for 0 s" == consumer.status()
     await bench.assignment.abandon()
     bench.assignment.failed.cancel()
 
