@@ -78,8 +78,9 @@ class PartitionPipeline:
         self._backoff = stages.backoff()
         self._window = self._new_window()
         self._backlog = Backlog()
-        # Whether Kafka has not answered when it was last asked for the end.
+        # Whether Kafka has not answered when it was last asked for the end, and since when it has.
         self.unanswered = False
+        self._answers_since = stages.clock()
         self._position = 0
         # Where the window begins: all before it is done.
         self._watermark = 0
@@ -174,11 +175,13 @@ class PartitionPipeline:
             try:
                 async with asyncio.timeout(_ASK_END_EVERY_S):
                     self._backlog.ends_at(await self._partition.end(), asked_at)
-                self.unanswered = False
+                if self.unanswered:
+                    self.unanswered, self._answers_since = False, self._stages.clock()
+                withheld_s = min(self.standstill_s, self._stages.clock() - self._answers_since)
                 if self._caught_up:
                     self._held = False
                     self._moved()
-                elif self.lag() is not None and self.standstill_s > self._limits.linger_s + _SILENCE_S:
+                elif self.lag() is not None and withheld_s > self._limits.linger_s + _SILENCE_S:
                     # Or our client is stuck: that the watchdog finds out, for which this is no move.
                     self._say_held(f"Kafka answers and gives nothing at offset {self._position}; {self._way_out}")
             except (FetchFailed, TimeoutError):
