@@ -92,3 +92,17 @@ async def test_sighup_reads_the_level_again(read: Read) -> None:
     told = [line["event"] for line in said if line["action"] == "reload_refused"]
     assert ["Not reloaded, everything stays as it is: one", "Not reloaded, everything stays as it is: two"] == told
     assert ["linger_s", "window.max_records"] == [line["key"] for line in said if line["action"] == "restart_needed"]
+
+
+async def test_a_defect_beside_the_work_ends_it(read: Read) -> None:
+    """Who could no longer be told to read again does not go on without that."""
+
+    def broken() -> ConsumerSettings:
+        raise ZeroDivisionError
+
+    with capture_logs() as said:
+        running = asyncio.create_task(run(read(), broken))
+        await asyncio.to_thread(wait_until, lambda: "kafka_failing" in [line["action"] for line in said])
+        os.kill(os.getpid(), signal.SIGHUP)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(running, 20)
