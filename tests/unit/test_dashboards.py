@@ -158,6 +158,61 @@ def test_tiles_do_not_look_good_without_a_value(uid: str) -> None:
             assert last["options"]["result"]["color"] not in ("green", "text")
 
 
+AGE, LAG = "cluster:lastlogin_spool_oldest_age_seconds:max", "cluster:lastlogin_lag_seconds:max"
+CONSUMER = '{cluster="a",job="lastlogin-consumer",instance="c1"}'
+
+
+@pytest.mark.parametrize(
+    ("uid", "title", "series", "told"),
+    [
+        ("recorded", "Table behind by", {f'{AGE}{{cluster="a"}}': 3, f'{LAG}{{cluster="a"}}': 90}, 90),
+        ("recorded", "Table behind by", {f'{AGE}{{cluster="a"}}': 90, f'{LAG}{{cluster="a"}}': 0}, 90),
+        # Nobody tells what waits in Kafka: in no cluster, or not in this one.
+        ("recorded", "Table behind by", {f'{AGE}{{cluster="a"}}': 0}, None),
+        ("recorded", "Table behind by", {f'{AGE}{{cluster="a"}}': 0, f'{LAG}{{cluster="b"}}': 0}, None),
+        ("consumer", "Consumers", {f"up{CONSUMER}": 0}, 0),
+        ("consumer", "Consumers", {f"up{CONSUMER}": 1, f"lastlogin_consumer_ready{CONSUMER}": 1}, 1),
+        # What was found at the start, before the first scrape; and what is older than the window.
+        *(
+            (
+                "consumer",
+                title,
+                {f"lastlogin_consumer_{counter}{CONSUMER}": 400, f"process_start_time_seconds{CONSUMER}": began},
+                told,
+            )
+            for title, counter in (
+                ("Dead letters, 1 h", "dead_letters_total"),
+                ("Events lost, 1 d", "offsets_lost_total"),
+            )
+            for began, told in ((0, 400), (-100_000, 0))
+        ),
+    ],
+)
+def test_what_tiles_tell_in_an_outage(
+    tmp_path: Path, uid: str, title: str, series: Mapping[str, float], told: float | None
+) -> None:
+    """A tile never looks as if all were well because who should tell is away."""
+    asked = next(panel for panel in panels(DOCUMENTS[f"lastlogin-{uid}"]) if panel["title"] == title)["targets"][0]
+    given = {'up{cluster="a",job="lastlogin-producer",instance="p1"}': 1} | dict(series)
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": f"{value}x10"} for name, value in given.items()],
+        "promql_expr_test": [
+            {
+                "expr": filled(asked["expr"]),
+                "eval_time": "10m",
+                "exp_samples": [] if told is None else [{"labels": "{}", "value": told}],
+            }
+        ],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}), encoding="utf-8")
+
+    done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("uid", DOCUMENTS)
 def test_legends_name_labels_that_are_there(uid: str) -> None:
     """A legend names only labels that its expression keeps."""

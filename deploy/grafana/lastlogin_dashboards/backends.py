@@ -115,7 +115,8 @@ TABLE = Band(
                     links=[
                         link(
                             "Only this backend",
-                            "/d/lastlogin-producers?var-backend=${__value.raw}&${cluster:queryparam}",
+                            "/d/lastlogin-producers?var-backend=${__value.raw}&${cluster:queryparam}"
+                            "&${datasource:queryparam}&${__url_time_range}",
                         )
                     ],
                 ),

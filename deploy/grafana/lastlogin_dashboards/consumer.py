@@ -20,7 +20,7 @@ from lastlogin_dashboards.panels import (
     words,
 )
 from lastlogin_dashboards.promql import CLUSTERS as _C
-from lastlogin_dashboards.promql import quantile, quantiles, rate, seen
+from lastlogin_dashboards.promql import counted, quantile, quantiles, rate, seen
 from lastlogin_dashboards.runbook import RUNBOOK
 
 
@@ -39,15 +39,15 @@ _TILES = Band(
             "Members of the group that can write, of those that Prometheus knows. Good is all; one is enough for the "
             "table to go on.",
             "none",
-            Query(f"sum(lastlogin_consumer_ready{{{_C}}})", "ready"),
+            Query(f'sum(lastlogin_consumer_ready{{{_C}}} or 0 * up{{job="lastlogin-consumer",{_C}}})', "ready"),
             Query(f'count(up{{job="lastlogin-consumer",{_C}}})', "of"),
             decimals=0,
-            no_value="0",
             overrides=[override("ready", {"thresholds": thresholds(((None, BAD), (1, GOOD)))})],
         ),
         tile(
             "Behind by",
-            "Age of the oldest event that is neither written nor set aside. Good is below 5 s.",
+            "Age of the oldest event in Kafka that is neither written nor set aside. Good is below 5 s. Kafka is away: "
+            "what comes meanwhile waits in spools and is not in here, see Producers.",
             "s",
             Query(f"max(lastlogin_consumer_lag_seconds{{{_T}}})", "behind"),
             steps=_BEHIND,
@@ -93,7 +93,7 @@ _TILES = Band(
             "Dead letters, 1 h",
             "Records that could not be used; they are kept, with the reason. Good is 0.",
             "short",
-            Query(f"sum(increase(lastlogin_consumer_dead_letters_total{{{_C}}}[1h]))", "letters"),
+            Query(counted("lastlogin_consumer_dead_letters_total", _C, 3600), "letters"),
             steps=((None, GOOD), (0.01, WARN)),
             decimals=0,
             links=[link("Dead letters", f"{RUNBOOK}#dead-letters")],
@@ -102,7 +102,7 @@ _TILES = Band(
             "Events lost, 1 d",
             "Records that Kafka deleted before they were read: these logins are lost to the table. Good is 0, always.",
             "short",
-            Query(f"sum(increase(lastlogin_consumer_offsets_lost_total{{{_C}}}[1d]))", "lost"),
+            Query(counted("lastlogin_consumer_offsets_lost_total", _C, 86_400), "lost"),
             steps=((None, GOOD), (0.01, BAD)),
             decimals=0,
             links=[

@@ -83,6 +83,7 @@ def graph(
     unit: str,
     *queries: Query,
     steps: Steps = PLAIN,
+    least: float | None = 0,
     most: float | None = None,
     stacked: bool = False,
     bars: bool = False,
@@ -105,7 +106,7 @@ def graph(
         "fieldConfig": {
             "defaults": {
                 **_values(unit, steps, no_value, None),
-                "min": 0,
+                **({} if least is None else {"min": least}),
                 **({} if most is None else {"max": most}),
                 "color": {"mode": PALETTE},
                 "custom": custom,

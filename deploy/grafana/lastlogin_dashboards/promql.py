@@ -19,6 +19,14 @@ def seen(query: Query) -> Query:
     return Query(f"{query.expression} > 0", query.legend, query.colour)
 
 
+def counted(counter: str, selector: str, window_s: int) -> str:
+    """Expression of how much was counted within a time, and before the first scrape of a process that began in it."""
+    return (
+        f"sum(({counter}{{{selector}}} and on (cluster, job, instance) "
+        f"process_start_time_seconds > time() - {window_s}) or increase({counter}{{{selector}}}[{window_s}s]))"
+    )
+
+
 def quantile(
     which: float, histogram: str, selector: str, *, by: str = "cluster", window: str = "$__rate_interval"
 ) -> str:

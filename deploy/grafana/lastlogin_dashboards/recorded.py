@@ -61,8 +61,8 @@ _TILES = Band(
         ),
         tile(
             "Is the table written?",
-            "YES: each consumer writes. PARTLY: one of them cannot. NO: none does; nothing is lost, the logins wait in "
-            "Kafka for 7 days, but customer care sees old times. Its /readyz says why.",
+            "YES: each consumer that answers can write. PARTLY: one of them cannot. NO: none does; nothing is lost, "
+            "the logins wait in Kafka for 7 days, but customer care sees old times. Its /readyz says why.",
             "none",
             Query(f'avg(lastlogin_consumer_ready{{{_C}}}) or 0 * max(up{{job="lastlogin-consumer",{_C}}})', "written"),
             steps=((None, BAD), (1, GOOD)),
@@ -72,10 +72,15 @@ _TILES = Band(
         tile(
             "Table behind by",
             "Age of the oldest login that the table does not show yet, wherever it waits: in a spool or in Kafka. Good "
-            "is below 5 s. After an outage it falls by itself.",
+            "is below 5 s. After an outage it falls by itself. Not known: no consumer tells what waits in Kafka.",
             "s",
-            Query(f"max({_LAG}) > max({_SPOOL_AGE}) or max({_SPOOL_AGE}) or max({_LAG})", "behind"),
+            Query(
+                f"(max({_LAG}) > max({_SPOOL_AGE}) or max({_SPOOL_AGE}) or max({_LAG})) unless on () "
+                f'(group by (cluster) (up{{job="lastlogin-producer",{_C}}}) unless on (cluster) {_LAG})',
+                "behind",
+            ),
             steps=_BEHIND,
+            no_value="not known",
             links=[link("The table is behind", f"{RUNBOOK}#the-table-is-behind")],
         ),
         tile(

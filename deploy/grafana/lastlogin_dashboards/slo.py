@@ -92,10 +92,12 @@ _BURN = Band(
         ),
         graph(
             "Error budget left, of 30 days",
-            "Where it falls the promise was broken; each step down is an outage, which the alerts' marks name.",
+            "Where it falls the promise was broken; each step down is an outage, which the alerts' marks name. Below "
+            "0 % the objective is missed.",
             "percentunit",
             Query(_LEFT, "left {{cluster}}", TABLE),
             steps=((None, "transparent"), (0.25, WARN)),
+            least=None,
             most=1,
         ),
     ),

@@ -56,12 +56,12 @@ def lines(canvas: Canvas, box: Box, panel: dict[str, Any], asked: Asked, firing:
     for marked in firing:
         marked.on(axes)
     _time_axis(axes, asked, box.w - 70 - legend_w)
-    top = _draw(axes, found, config)
+    bottom, top = _draw(axes, found, config)
     if config["custom"]["thresholdsStyle"]["mode"] == "dashed":
         for step in config["thresholds"]["steps"]:
             if step["value"] is not None and step["value"] <= top:
                 axes.axhline(step["value"], color=colour(step["color"]), linewidth=0.9, linestyle=(0, (5, 4)))
-    axes.set_ylim(0, top)
+    axes.set_ylim(bottom, top)
     axes.yaxis.set_major_locator(_marks(top, config["unit"]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: with_unit(value, config["unit"])))
     if right:
@@ -89,12 +89,12 @@ def _found(panel: dict[str, Any], asked: Asked, width: int) -> list[tuple[str, s
     return found
 
 
-def _draw(axes: Axes, found: Sequence[tuple[str, str, Series]], config: dict[str, Any]) -> float:
-    """Draw the series and return where the axis ends."""
+def _draw(axes: Axes, found: Sequence[tuple[str, str, Series]], config: dict[str, Any]) -> tuple[float, float]:
+    """Draw the series and return where the axis begins and ends."""
     custom = config["custom"]
     filled, stacked = custom["fillOpacity"] / 100, custom["stacking"]["mode"] == "normal"
     below = np.zeros(len(found[0][2].times))
-    highest = 0.0
+    lowest = highest = 0.0
     for _, shade, series in found:
         times, values = np.array(series.times), np.array(series.values)
         if stacked:
@@ -107,10 +107,8 @@ def _draw(axes: Axes, found: Sequence[tuple[str, str, Series]], config: dict[str
         if stacked:
             below = values
         finite = values[np.isfinite(values)]
-        highest = max(highest, float(finite.max(initial=0)))
-    if "max" in config:
-        return float(config["max"])
-    return highest * 1.12 or 1.0
+        lowest, highest = min(lowest, float(finite.min(initial=0))), max(highest, float(finite.max(initial=0)))
+    return float(config.get("min", lowest * 1.12)), float(config.get("max", highest * 1.12 or 1))
 
 
 def _alone(series: Series) -> bool:
