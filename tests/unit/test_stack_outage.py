@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 
 from lastlogin_stack.layout import Layout
-from lastlogin_stack.outage import picture_file
+from lastlogin_stack.outage import picture_file, problems
 from lastlogin_stack.picture import draw
 from lastlogin_stack.recording import Alert, Recording, Stretch, per_second
 
@@ -39,6 +39,19 @@ def test_where_the_picture_goes(tmp_path: Path) -> None:
 
     assert tmp_path / "outage.png" == picture_file(layout, "")
     assert Path.cwd() / "docs" / "a.png" == picture_file(layout, "docs/a.png")
+
+
+def test_what_did_not_come_out_as_it_must() -> None:
+    """A page that did not come or does not go, what is not written, and users who did not get in."""
+    pages = {"LastLoginKafkaAway", "LastLoginSLOFastBurn"}
+
+    assert [] == problems("kafka", pages, still=(), behind=False, failed=0)
+    assert [
+        "LastLoginKafkaAway did not fire",
+        "LastLoginSLOBurn still fires after 120 s",
+        "what waited is not all written after 120 s",
+        "2 users did not get in",
+    ] == problems("kafka", pages - {"LastLoginKafkaAway"}, still={"LastLoginSLOBurn"}, behind=True, failed=2)
 
 
 def test_a_picture_for_the_readme(tmp_path: Path) -> None:

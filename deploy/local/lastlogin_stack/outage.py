@@ -6,7 +6,7 @@ It has servers of its own, beside those of `make demo`, and removes them with al
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from statistics import median
 
@@ -154,13 +154,11 @@ class _Watch:
             f"        backlog {rows:.0f} logins at most, the oldest {oldest:.0f} s old; "
             f"written {caught_up:.0f} s after {away.what} was back"
         )
-        problems = [f"{each} did not fire" for each in sorted(_PAGES[away.what] - set(fired))]
-        problems += [f"{each} still fires after {_DEADLINE_S:g} s" for each in sorted(self._pages())]
-        problems += [f"{failed} users did not get in"] if failed else []
-        for problem in problems:
+        found = problems(away.what, fired.keys(), still=self._pages(), behind=self._behind(), failed=failed)
+        for problem in found:
             print(f"        problem {problem}")
-        print(f"        {'FAIL' if problems else 'PASS'}\n", flush=True)
-        return not problems
+        print(f"        {'FAIL' if found else 'PASS'}\n", flush=True)
+        return not found
 
     def _until(self, condition: Callable[[], bool]) -> None:
         """Tell of alerts until it holds, for two minutes at most."""
@@ -180,14 +178,24 @@ class _Watch:
         return self._prometheus.alerts(alertstate="firing", severity="page")
 
     def _behind(self) -> bool:
-        query = "max(lastlogin_consumer_lag_seconds) > {0} or max(lastlogin_producer_spool_oldest_age_seconds) > {0}"
-        return bool(self._prometheus.ask("query", query=query.format(_BEHIND_S))["result"])
+        ages = ("lastlogin_consumer_lag_seconds", "lastlogin_producer_spool_oldest_age_seconds")
+        query = " or ".join(f"max({age}) > {_BEHIND_S} or absent({age})" for age in ages)
+        return bool(self._prometheus.ask("query", query=query)["result"])
 
     def _now(self) -> float:
         return time.time() - self.began
 
     def _say(self, what: str) -> None:
         print(f"{self._now():5.0f} s {what}", flush=True)
+
+
+def problems(what: str, fired: Collection[str], *, still: Collection[str], behind: bool, failed: int) -> list[str]:
+    """Return what did not come out as it must, once a server is back and all is over, or two minutes have passed."""
+    found = [f"{each} did not fire" for each in sorted(_PAGES[what] - set(fired))]
+    found += [f"{each} still fires after {_DEADLINE_S:g} s" for each in sorted(still)]
+    found += [f"what waited is not all written after {_DEADLINE_S:g} s"] if behind else []
+    found += [f"{failed} users did not get in"] if failed else []
+    return found
 
 
 def _nothing_is_lost(layout: Layout, logins: Logins) -> bool:
