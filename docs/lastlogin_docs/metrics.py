@@ -64,10 +64,16 @@ The least that Prometheus needs, running on the same host:
 
 ```yaml
 scrape_configs:
-  - job_name: lastlogin
+  - job_name: lastlogin-producer
     static_configs:
-      - targets: ["127.0.0.1:9468", "127.0.0.1:9469"]
+      - targets: ["127.0.0.1:9468"]
+  - job_name: lastlogin-consumer
+    static_configs:
+      - targets: ["127.0.0.1:9469"]
 ```
+
+Rules and dashboards go by the names of these jobs, and by a label `cluster` where there are several platforms
+([alerts](alerts.md#install)).
 
 No label ever names a user or an address, so the number of series does not grow with the number of users. Beside the
 metrics below each service has those of the Prometheus client about its process: `process_cpu_seconds_total`,

@@ -72,15 +72,37 @@ def test_every_recording_rule_is_tested_and_told() -> None:
     assert {name.partition(":")[0] for name in RECORDED} == {"cluster", "instance"}
 
 
-def test_names_on_the_page() -> None:
-    """What the page of alerts gives Alertmanager to inhibit are alerts."""
+def alertmanager() -> dict[str, Any]:
+    """Return what the page of alerts gives Alertmanager."""
     page = (DOCS / "alerts.md").read_text(encoding="utf-8")
-    for block in re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        for rule in yaml.safe_load(block).get("inhibit_rules", ()):
-            for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
-                names = re.findall(r"LastLogin\w+", matcher)
-                assert names or not matcher.startswith("alertname"), matcher
-                assert set() == set(names) - ALERTS.keys(), matcher
+    blocks = map(yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    given: dict[str, Any] = next(block for block in blocks if "route" in block)
+    return given
+
+
+def test_names_on_the_page() -> None:
+    """What the page of alerts gives Alertmanager to route and to inhibit are alerts."""
+    given = alertmanager()
+    matchers = [matcher for route in given["route"]["routes"] for matcher in route["matchers"]]
+    matchers += [each for rule in given["inhibit_rules"] for each in rule["source_matchers"] + rule["target_matchers"]]
+    for matcher in matchers:
+        names = re.findall(r"LastLogin\w+", matcher)
+        assert names or not matcher.startswith("alertname"), matcher
+        assert set() == set(names) - ALERTS.keys(), matcher
+
+
+def test_one_outage_calls_once() -> None:
+    """The budget's pages share a route with the causes that inhibit them, which end first: nobody is called anew."""
+    given = alertmanager()
+    together = given["route"]["routes"][0]
+    inhibiting = given["inhibit_rules"][0]
+    named = set(re.findall(r"LastLogin\w+", str(inhibiting)))
+
+    assert ["cluster"] == together["group_by"] == inhibiting["equal"]
+    assert named >= {"LastLoginSLOFastBurn", "LastLoginSLOBurn"}
+    assert set(re.findall(r"LastLogin\w+", str(together))) == {
+        name for name in named if ALERTS[name]["labels"]["severity"] == "page"
+    }
 
 
 def test_names_of_metrics() -> None:
