@@ -45,7 +45,7 @@ BOARD = Board(
             6,
             (
                 graph("lines", "", "s", Query("a", "{{instance}}", "#5794f2"), steps=STEPS, table=True),
-                graph("areas", "", "bytes", Query("a"), stacked=True),
+                graph("areas", "", "bytes", Query("a"), least=None, stacked=True),
                 graph("columns", "", "short", Query("a"), bars=True),
                 graph("nothing", "", "short", Query("nothing")),
             ),

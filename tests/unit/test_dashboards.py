@@ -277,6 +277,18 @@ def test_objective_is_that_of_the_rules() -> None:
     assert f"14.4 * {1 - OBJECTIVE:g}" in fast["expr"]
 
 
+def test_a_budget_that_is_overdrawn_is_seen() -> None:
+    """The axis of the graph of the error budget does not end at 0, as that of every other graph does."""
+    axes = {
+        panel["title"]
+        for document in DOCUMENTS.values()
+        for panel in panels(document)
+        if panel["type"] == "timeseries" and "min" not in panel["fieldConfig"]["defaults"]
+    }
+
+    assert {"Error budget left, of 30 days"} == axes
+
+
 def test_provisioning() -> None:
     """Grafana in the containers finds the dashboards where it looks for them, and the datasource that it is told."""
     (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/lastlogin.yml").read_text("utf-8"))["providers"]
