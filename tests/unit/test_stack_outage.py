@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 
 from lastlogin_stack.layout import Layout
-from lastlogin_stack.outage import picture_file, problems
+from lastlogin_stack.outage import picture_file, problems, wrote_all
 from lastlogin_stack.picture import draw
 from lastlogin_stack.recording import Alert, Recording, Stretch, per_second
 
@@ -74,3 +74,11 @@ def test_the_most_of_a_stretch() -> None:
 def test_logins_per_second() -> None:
     """As many as there were in the five seconds before, as rates of Prometheus are."""
     assert [(5, 1.0), (6, 1.0), (7, 0.6)] == per_second([101.0, 101.5, 102.0, 103.0, 104.0, 105.5], 100.0, 7.9)
+
+
+def test_when_all_was_written() -> None:
+    """What counts is the first time that nothing old waits, once the server is back; not a blip later on."""
+    ages = [(0.0, 0.1), (8.0, 60.0), (9.0, 0.2), (10.0, 0.1), (11.0, 61.0), (13.0, 60.0), (16.0, 62.0), (17.0, 0.3)]
+
+    assert 7.0 == wrote_all([*ages, (18.0, 0.1), (40.0, 2.5)], 9.0)
+    assert 0.0 == wrote_all([(at, 0.1) for at, _ in ages], 9.0)

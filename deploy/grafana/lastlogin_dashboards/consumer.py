@@ -4,8 +4,10 @@ from lastlogin_dashboards.board import CLUSTER, TOPIC, Band, Board, row
 from lastlogin_dashboards.panels import (
     ASKED,
     BAD,
+    FAILED,
     GOOD,
     KAFKA,
+    PRODUCER,
     RATE,
     TABLE,
     WARN,
@@ -28,7 +30,7 @@ _T = 'cluster=~"$cluster",topic=~"$topic"'
 _WRITE = "lastlogin_consumer_cassandra_write_seconds"
 _PARTITION = "{{topic}} {{partition}} {{cluster}}"
 _BEHIND = ((None, GOOD), (5, WARN), (300, BAD))
-_OUTCOMES = (("acknowledged", TABLE), ("timed_out", WARN), ("refused", BAD), ("failed", WORST))
+_OUTCOMES = (("acknowledged", TABLE), ("timed_out", WARN), ("refused", BAD), ("failed", FAILED))
 
 
 _TILES = Band(
@@ -181,12 +183,21 @@ _GROUP = Band(
         ),
         graph(
             "From events to rows",
-            "Events fetched, rows written, logins that a newer one of the same user replaced. Good: fetched is the sum "
-            "of the other two.",
+            "What comes into the topic and what is fetched of it; rows written, logins that a newer one of the same "
+            "user replaced, records set aside. Good: the first two are the sum of the others. More comes in than "
+            "producers publish: somebody else writes to the topic.",
             RATE,
+            Query(
+                "clamp_min(sum by (cluster) ("
+                f"deriv(lastlogin_consumer_watermark_offset{{{_T}}}[$__rate_interval])"
+                f" + deriv(lastlogin_consumer_lag_records{{{_T}}}[$__rate_interval])), 0)",
+                "comes in {{cluster}}",
+                PRODUCER,
+            ),
             rate("lastlogin_consumer_events_total", _C, "fetched", KAFKA),
             rate("lastlogin_consumer_rows_written_total", _C, "written", TABLE),
             rate("lastlogin_consumer_deduplicated_total", _C, "replaced by a newer one", ASKED),
+            seen(rate("lastlogin_consumer_dead_letters_total", _C, "set aside", BAD)),
         ),
     ),
 )

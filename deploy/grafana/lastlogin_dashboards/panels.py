@@ -20,6 +20,8 @@ DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 ASKED, PRODUCER, KAFKA, TABLE = "#9fa7b3", "#5794f2", "#b877d9", "#37bbc8"
 PALETTE = "palette-classic"
 GOOD, WARN, BAD, WORST = "green", "orange", "red", "dark-red"
+# Beside red, of which it is to be told apart: no answer, where red is an answer that says no.
+FAILED = "#f2cc0c"
 PLAIN: Steps = ((None, "text"),)
 
 RATE = "suffix: /s"

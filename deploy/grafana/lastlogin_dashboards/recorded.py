@@ -31,6 +31,7 @@ from lastlogin_dashboards.runbook import RUNBOOK, firing, with_section
 _REPLIES = "lastlogin_producer_dict_commit_reply_seconds_count"
 _SPOOL_AGE = f"cluster:lastlogin_spool_oldest_age_seconds:max{{{_C}}}"
 _LAG = f"cluster:lastlogin_lag_seconds:max{{{_C}}}"
+_SILENT = f'ALERTS{{alertname="LastLoginBackendSilent",alertstate="firing",{_C}}}'
 _YES_OR_NO = (words((1, "YES", GOOD), (0, "NO", BAD)), between(0.0001, 0.9999, "PARTLY", WORST))
 _BEHIND = ((None, GOOD), (5, WARN), (300, BAD))
 
@@ -41,10 +42,15 @@ _TILES = Band(
         tile(
             "Are logins recorded?",
             "YES: every mail backend's producer answers Dovecot, and keeps each login on its disk. PARTLY: some do "
-            "not. NO: none does. Users get in all the same; what is lost is when they did. Then: the alerts below, "
+            "not, or a backend that had logins has none. NO: none does. "
+            "Users get in all the same; what is lost is when they did. Then: the alerts below, "
             "and the dashboard Producers tells which backend.",
             "none",
-            Query(f'avg(lastlogin_producer_ready{{{_C}}} or up{{job="lastlogin-producer",{_C}}})', "recorded"),
+            Query(
+                f'avg(lastlogin_producer_ready{{{_C}}} or up{{job="lastlogin-producer",{_C}}}) * '
+                f"(1 - (0.5 * (count({_SILENT}) > bool 0) or vector(0)))",
+                "recorded",
+            ),
             steps=((None, BAD), (1, GOOD)),
             mappings=_YES_OR_NO,
             links=[link("A service is down", f"{RUNBOOK}#a-service-is-down")],
@@ -133,21 +139,22 @@ _MIDDLE = Band(
             "Good is an empty list. Click a line: the runbook says what it means to customers, what to look at, how to "
             "mend it and when it is over.",
             (
-                Column("severity", width=80, mappings=[words(("page", "page", BAD), ("ticket", "ticket", WARN))]),
+                Column("severity", width=70, mappings=[words(("page", "page", BAD), ("ticket", "ticket", WARN))]),
                 Column(
                     "alertname",
                     links=[link("Runbook", f"{RUNBOOK}#${{__data.fields.runbook}}")],
                 ),
                 Column("runbook", links=[link("Runbook", f"{RUNBOOK}#${{__value.raw}}")]),
-                Column("instance", width=150),
-                Column("cluster", width=70),
+                Column("instance", width=140),
+                Column("cluster", width=60),
                 Column("firing", with_section(firing()), hidden=True),
             ),
-            without=("__name__", "alertstate", "job"),
+            # Names need the room: what one alert has beside the others is in its section.
+            without=("__name__", "alertstate", "job", "reason", "verdict", "topic", "partition"),
             no_value="none: all is well",
         ),
     ),
-    widths=(15, 9),
+    widths=(13, 11),
 )
 
 _BOTTOM = Band(

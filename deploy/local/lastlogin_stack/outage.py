@@ -6,7 +6,8 @@ It has servers of its own, beside those of `make demo`, and removes them with al
 import os
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 from pathlib import Path
 from statistics import median
 
@@ -143,13 +144,9 @@ class _Watch:
         whole = Stretch("", away.began, seen.seconds)
         rows = max(seen.most("lag_records", whole), seen.most("spool_rows", whole))
         oldest = max(seen.most("lag_seconds", whole), seen.most("spool_seconds", whole))
-        late = [
-            at
-            for name in ("lag_seconds", "spool_seconds")
-            for at, value in seen.series[name]
-            if at >= away.ended and value > _BEHIND_S
-        ]
-        caught_up = max(late, default=away.ended) - away.ended
+        caught_up = max(
+            (wrote_all(seen.series[name], away.ended) for name in ("lag_seconds", "spool_seconds")), default=0.0
+        )
         print(
             f"        backlog {rows:.0f} logins at most, the oldest {oldest:.0f} s old; "
             f"written {caught_up:.0f} s after {away.what} was back"
@@ -187,6 +184,15 @@ class _Watch:
 
     def _say(self, what: str) -> None:
         print(f"{self._now():5.0f} s {what}", flush=True)
+
+
+def wrote_all(ages: Sequence[tuple[float, float]], back: float) -> float:
+    """Return how long after a server was back the oldest that waited was no longer old; later blips do not count."""
+    after = [(at, age) for at, age in ages if at >= back]
+    # It may take a moment until an age is known again.
+    waiting = takewhile(lambda each: each[1] > _BEHIND_S or each[0] < back + _BEHIND_S, after)
+    late = [at for at, age in waiting if age > _BEHIND_S]
+    return max(late, default=back) - back
 
 
 def problems(what: str, fired: Collection[str], *, still: Collection[str], behind: bool, failed: int) -> list[str]:
