@@ -81,7 +81,7 @@ def run(one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], **vari
         shown.join()
     # The result of the one that ended first is far above by now.
     for name, line in last.items():
-        sys.stdout.write(f"{name} | {line}")
+        sys.stdout.write(f"{name} | {line.strip().strip('= ')}\n")
     return int(codes != [0, 0])
 
 
