@@ -31,7 +31,6 @@ from lastlogin_dashboards.runbook import RUNBOOK, firing, with_section
 _REPLIES = "lastlogin_producer_dict_commit_reply_seconds_count"
 _SPOOL_AGE = f"cluster:lastlogin_spool_oldest_age_seconds:max{{{_C}}}"
 _LAG = f"cluster:lastlogin_lag_seconds:max{{{_C}}}"
-_SILENT = f'ALERTS{{alertname="LastLoginBackendSilent",alertstate="firing",{_C}}}'
 _YES_OR_NO = (words((1, "YES", GOOD), (0, "NO", BAD)), between(0.0001, 0.9999, "PARTLY", WORST))
 _BEHIND = ((None, GOOD), (5, WARN), (300, BAD))
 
@@ -48,7 +47,7 @@ _TILES = Band(
             "none",
             Query(
                 f'avg(lastlogin_producer_ready{{{_C}}} or up{{job="lastlogin-producer",{_C}}}) * '
-                f"(1 - (0.5 * (count({_SILENT}) > bool 0) or vector(0)))",
+                f"(1 - (0.5 * (count({firing(alert='LastLoginBackendSilent')}) > bool 0) or vector(0)))",
                 "recorded",
             ),
             steps=((None, BAD), (1, GOOD)),

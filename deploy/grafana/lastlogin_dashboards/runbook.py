@@ -25,9 +25,9 @@ _PAGES = _pages()
 RUNBOOK = next(iter(_PAGES.values())).partition("#")[0]
 
 
-def firing(severity: str = ".*") -> str:
+def firing(severity: str = ".*", alert: str = "LastLogin.*") -> str:
     """Return the alerts that fire, in the clusters chosen, as series."""
-    return f'ALERTS{{alertname=~"LastLogin.*",alertstate="firing",severity=~"{severity}",cluster=~"$cluster"}}'
+    return f'ALERTS{{alertname=~"{alert}",alertstate="firing",severity=~"{severity}",cluster=~"$cluster"}}'
 
 
 def with_section(expression: str) -> str:

@@ -6,7 +6,7 @@ It has servers of its own, beside those of `make demo`, and removes them with al
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from itertools import takewhile
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ from lastlogin_stack.logins import Logins
 from lastlogin_stack.own_servers import UNDONE, own_layout, own_servers
 from lastlogin_stack.picture import draw
 from lastlogin_stack.prometheus import TIMES_FASTER, Prometheus
-from lastlogin_stack.recording import Alert, Recording, Stretch, per_second, recorded
+from lastlogin_stack.recording import Alert, Points, Recording, Stretch, per_second, recorded
 from lastlogin_stack.server import Server
 
 
@@ -144,9 +144,7 @@ class _Watch:
         whole = Stretch("", away.began, seen.seconds)
         rows = max(seen.most("lag_records", whole), seen.most("spool_rows", whole))
         oldest = max(seen.most("lag_seconds", whole), seen.most("spool_seconds", whole))
-        caught_up = max(
-            (wrote_all(seen.series[name], away.ended) for name in ("lag_seconds", "spool_seconds")), default=0.0
-        )
+        caught_up = max(wrote_all(seen.series[name], away.ended) for name in ("lag_seconds", "spool_seconds"))
         print(
             f"        backlog {rows:.0f} logins at most, the oldest {oldest:.0f} s old; "
             f"written {caught_up:.0f} s after {away.what} was back"
@@ -186,7 +184,7 @@ class _Watch:
         print(f"{self._now():5.0f} s {what}", flush=True)
 
 
-def wrote_all(ages: Sequence[tuple[float, float]], back: float) -> float:
+def wrote_all(ages: Points, back: float) -> float:
     """Return how long after a server was back the oldest that waited was no longer old; later blips do not count."""
     after = [(at, age) for at, age in ages if at >= back]
     # It may take a moment until an age is known again.
